@@ -27,6 +27,7 @@ mod support {
 
 #[path = "controller"]
 mod scale {
+    pub mod bounds;
     pub mod feed;
     pub mod objects;
     pub mod process;
@@ -68,6 +69,12 @@ pub struct Options {
     /// The optimised binary.
     #[arg(long, default_value = env!("CARGO_BIN_EXE_nanoseg"))]
     binary: String,
+    /// Instead of all this: fills the store to its bounds, starts again, and sends what a stolen token could send.
+    #[arg(long)]
+    fill: bool,
+    /// Duration of the idle phase of `--fill`, in seconds.
+    #[arg(long, default_value_t = 300)]
+    fill_idle_secs: u64,
     /// Set by `cargo bench`; ignored.
     #[arg(long, hide = true)]
     bench: bool,
@@ -78,6 +85,13 @@ fn main() -> ExitCode {
     let Some(cluster) = Cluster::get() else {
         return ExitCode::from(2);
     };
+    if options.fill {
+        return if print(&scale::bounds::run(cluster, &options)) {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        };
+    }
     let world = World::make(cluster, &options);
     let controller = Controller::start(cluster, &options.binary);
     let mut feed = Feed::new(cluster, controller.listen);

@@ -14,6 +14,7 @@ pub struct Feed {
     cluster: &'static Cluster,
     _folder: tempfile::TempDir,
     delivery: Delivery,
+    instance: Instance,
     sequence: u64,
 }
 
@@ -34,8 +35,16 @@ impl Feed {
             cluster,
             _folder: folder,
             delivery: delivery.expect("a way"),
+            instance: Instance([7; 16]),
             sequence: 0,
         }
+    }
+
+    /// The agent of another run.
+    #[must_use]
+    pub fn of_run(mut self, run: u8) -> Feed {
+        self.instance = Instance([run; 16]);
+        self
     }
 
     /// Sends connections from the second workload to the first one in every namespace, repeated over the last minutes.
@@ -58,32 +67,42 @@ impl Feed {
     }
 
     fn send(&mut self, at: Timestamp, records: Vec<FlowRecord>) {
+        let seen = Observations {
+            records: records
+                .into_iter()
+                .map(|r| (Source::Conntrack, r))
+                .collect(),
+            ..Observations::default()
+        };
+        self.send_all(at, seen);
+    }
+
+    /// Sends observations as one batch. Returns its bytes.
+    pub fn send_all(&mut self, at: Timestamp, seen: Observations) -> usize {
         self.sequence += 1;
         let batch = FlowBatch {
             node: "n1".into(),
-            instance: Instance([7; 16]),
+            instance: self.instance,
             sequence: (self.sequence, self.sequence),
             span: (at, at.plus_secs(1)),
-            seen: Observations {
-                records: records
-                    .into_iter()
-                    .map(|r| (Source::Conntrack, r))
-                    .collect(),
-                ..Observations::default()
-            },
+            seen,
         };
         let delivery = &mut self.delivery;
+        let bytes = encode(&batch);
+        let length = bytes.len();
         self.cluster.run(async {
             let id = BatchId::of(&batch);
-            delivery.send(id, encode(&batch)).await.expect("it is sent");
+            delivery.send(id, bytes).await.expect("it is sent");
             delivery.acknowledged().await.expect("it is taken");
         });
+        length
     }
 }
 
-fn record((client, server, port): (IpAddr, IpAddr, u16), at: Timestamp) -> FlowRecord {
+pub fn record((client, server, port): (IpAddr, IpAddr, u16), at: Timestamp) -> FlowRecord {
     FlowRecord {
         observers: Default::default(),
+        told: None,
         client,
         server,
         port,

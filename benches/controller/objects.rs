@@ -6,7 +6,7 @@ use crate::Options;
 use crate::support::kubernetes::{Cluster, until};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchParams};
@@ -214,9 +214,18 @@ impl World {
 
     /// Times decisions in namespaces in mode Enforce: from the created decision to the written policy.
     pub fn time_decisions(&self, count: usize) -> Vec<Duration> {
+        self.time_decisions_in(self.namespaces.iter().rev().take(count))
+    }
+
+    /// The same in other namespaces, the first ones.
+    pub fn time_more_decisions(&self, count: usize) -> Vec<Duration> {
+        self.time_decisions_in(self.namespaces.iter().take(count))
+    }
+
+    fn time_decisions_in<'p>(&self, places: impl Iterator<Item = &'p Place>) -> Vec<Duration> {
         let client = self.client();
         let mut times = Vec::new();
-        for place in self.namespaces.iter().rev().take(count) {
+        for place in places {
             let time = self.cluster.run(async {
                 segment(&client, &place.name, "Enforce").await;
                 let proposals: Api<PolicyProposal> = Api::namespaced(client.clone(), &place.name);
@@ -339,6 +348,12 @@ async fn install(client: &Client) {
             .await
             .expect("a definition");
     }
+    let nodes: Api<Node> = Api::all(client.clone());
+    let node: Node = serde_json::from_value(json!({"metadata": {"name": "n1"}})).expect("a node");
+    nodes
+        .create(&PostParams::default(), &node)
+        .await
+        .expect("a node");
     let segmentations: Api<Segmentation> = Api::all(client.clone());
     until(PATIENCE, "the definitions", async || {
         let list = segmentations.list(&ListParams::default()).await;
@@ -366,7 +381,9 @@ async fn make_namespace(client: &Client, name: &str, options: &Options) {
                 "selector": {"matchLabels": {"app": app}},
                 "template": {
                     "metadata": {"labels": {"app": app}},
+                    // Without a node nobody knows whose agent would have seen its traffic.
                     "spec": {"schedulerName": "none", "automountServiceAccountToken": false,
+                             "nodeName": "n1", "tolerations": [{"operator": "Exists"}],
                              "containers": [{"name": "main", "image": "example.org/it:1"}]},
                 },
             },

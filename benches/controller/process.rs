@@ -14,18 +14,28 @@ pub struct Controller {
     program: Program,
     pub listen: SocketAddr,
     metrics: SocketAddr,
-    _folder: tempfile::TempDir,
+    folder: std::sync::Arc<tempfile::TempDir>,
 }
 
 impl Controller {
     pub fn start(cluster: &'static Cluster, binary: &str) -> Controller {
         let folder = tempfile::tempdir().expect("a folder");
+        Controller::start_with(cluster, binary, std::sync::Arc::new(folder))
+    }
+
+    /// Starts with the store of an earlier controller.
+    pub fn start_with(
+        cluster: &'static Cluster,
+        binary: &str,
+        folder: std::sync::Arc<tempfile::TempDir>,
+    ) -> Controller {
         let (listen, metrics) = (free(), free());
         let mut command = Command::new(binary);
         command
             .args([
                 "controller",
                 "--insecure-no-tls",
+                "--allow-unbound-agents",
                 "--lease-namespace",
                 "default",
             ])
@@ -45,10 +55,29 @@ impl Controller {
             program,
             listen,
             metrics,
-            _folder: folder,
+            folder,
         };
         controller.until("nanoseg_controller_leading", 1.0);
         controller
+    }
+
+    /// Ends it in order, and returns the folder of its store.
+    pub fn stop(self) -> std::sync::Arc<tempfile::TempDir> {
+        let pid = self.program.id();
+        self.program.signal(libc::SIGTERM);
+        let ended = || {
+            let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            state.is_empty() || state.contains(") Z ")
+        };
+        self.cluster.run(until(PATIENCE, "its end", async || {
+            ended().then_some(()).ok_or_else(|| "it runs".to_owned())
+        }));
+        self.folder.clone()
+    }
+
+    /// Returns the largest resident memory since the start, in MiB.
+    pub fn peak_mib(&self) -> f64 {
+        self.status_mib("VmHWM:")
     }
 
     /// Waits until a metric without labels is at least the given value.
@@ -59,6 +88,12 @@ impl Controller {
                 .then_some(())
                 .ok_or_else(|| format!("{value} of {least}"))
         }));
+    }
+
+    /// Returns a metric with the label `what`.
+    pub fn labelled(&self, name: &str, what: &str) -> f64 {
+        let name = format!("{name}{{what=\"{what}\"}}");
+        self.metric(&name).unwrap_or(f64::NAN)
     }
 
     pub fn metric(&self, name: &str) -> Option<f64> {
@@ -90,9 +125,13 @@ impl Controller {
 
     /// Returns the present resident memory, in MiB.
     pub fn memory_mib(&self) -> f64 {
+        self.status_mib("VmRSS:")
+    }
+
+    fn status_mib(&self, name: &str) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.program.id()));
         let status = status.unwrap_or_default();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let line = status.lines().find(|line| line.starts_with(name));
         let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
         kib.unwrap_or(f64::NAN) / 1024.0
     }

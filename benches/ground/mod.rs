@@ -73,6 +73,7 @@ fn record(cluster: &Cluster, edge: usize) -> FlowRecord {
     let time = Timestamp::from_nanos((traffic::START as i64 + edge as i64) * 1_000);
     FlowRecord {
         observers: Default::default(),
+        told: None,
         client: address(client),
         server: address(server),
         port: cluster.workloads[server].port,

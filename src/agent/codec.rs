@@ -47,6 +47,7 @@ mod tests {
         let first = Timestamp::from_nanos(i64::MAX / 2);
         FlowRecord {
             observers: Default::default(),
+            told: None,
             client: address(n),
             server: address(0),
             port: u16::MAX,

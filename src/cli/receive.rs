@@ -240,6 +240,7 @@ impl NatsArgs {
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    crate::agent::keep_small();
     let settings = settings(args)?;
     crate::listen::raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -1,6 +1,7 @@
 //! The leader's work: operators' objects and traffic → state and record, on the disk first → plan, proposals,
 //! results of decisions and conditions. One task; [`Engine::cycle`] lists the steps.
 
+mod adopt;
 mod auto_rollback;
 mod coverage;
 mod decide;
@@ -27,17 +28,20 @@ pub use proven::keep_proven;
 pub use state::{EngineState, StateError};
 
 use super::controller_metrics::{ClusterCounts, ControllerMetrics};
+use super::folder::FoldNews;
 use super::pending_writes::PendingWrites;
 use super::plan::{EnforcerReport, Plan};
 use crate::cluster::live::{Events, Kind, Malformed, Watches, Writer};
 use crate::finding::Finding;
 use crate::flow::FlowBatch;
 use crate::graph::Graph;
+use crate::inventory::Inventory;
 use crate::net::Timestamp;
 use crate::record::RecordLine;
 use crate::review::resources::PolicyProposal;
 use crate::review::{Ceilings, Uncovered, WorkloadState, is_default_deny};
 use crate::store::ReviewStore;
+use adopt::UnknownPolicies;
 use enforcer_reports::Troubles;
 use housekeeping::Housekeeping;
 use in_force::InForce;
@@ -71,6 +75,9 @@ pub struct Parts {
     pub graph: watch::Sender<Option<Arc<Graph>>>,
     pub reports: mpsc::UnboundedReceiver<EnforcerReport>,
     pub heard: mpsc::Receiver<FlowBatch>,
+    /// What the [`Folder`](super::folder) has folded, and the inventory for it.
+    pub folded: mpsc::Receiver<FoldNews>,
+    pub inventory: watch::Sender<Option<Arc<Inventory>>>,
     pub controller_metrics: Arc<ControllerMetrics>,
     /// How long deleted pods are remembered.
     pub retention: Duration,
@@ -90,6 +97,8 @@ pub struct Engine {
     problems: BTreeMap<String, String>,
     /// The pods that no policy selects, by enforced namespace.
     uncovered: BTreeMap<String, Uncovered>,
+    /// Policies with our label that the state does not know.
+    unknown: UnknownPolicies,
     /// Pods that the policies in force select and that are not of their workloads.
     foreign_pods: Vec<Finding>,
     /// The objects that cannot be read.
@@ -130,6 +139,7 @@ impl Engine {
             errors: BTreeMap::new(),
             problems: BTreeMap::new(),
             uncovered: BTreeMap::new(),
+            unknown: UnknownPolicies::new(),
             foreign_pods: Vec::new(),
             malformed: Vec::new(),
             told_malformed: BTreeMap::new(),
@@ -154,9 +164,10 @@ impl Engine {
                 _ = stop.wait_for(|stop| *stop) => return,
                 changed = changed.changed() => match changed { Ok(()) => true, Err(_) => return },
                 batch = self.parts.heard.recv() => match batch {
-                    Some(batch) => { self.parts.observation.ingest(batch); true }
+                    Some(batch) => { self.parts.observation.ingest(batch, (self.parts.now)()); true }
                     None => return,
                 },
+                Some(news) = self.parts.folded.recv() => { self.parts.observation.take_folded(news); true }
                 report = self.parts.reports.recv() => match report {
                     Some(report) => { self.apply_report(&report); true }
                     None => return,
@@ -169,9 +180,25 @@ impl Engine {
                 self.cycle().await;
                 let took = began.elapsed();
                 self.parts.controller_metrics.cycle(took);
+                // A decision does not wait for the rest.
+                let decided = self.is_decided(changed.clone());
                 tokio::select! {
                     _ = stop.wait_for(|stop| *stop) => return,
                     () = tokio::time::sleep(took.min(LONGEST_REST)) => {}
+                    () = decided => {}
+                }
+            }
+        }
+    }
+
+    /// Returns when there is a decision that no cycle has seen.
+    fn is_decided(&self, mut changed: watch::Receiver<u64>) -> impl Future<Output = ()> + use<> {
+        let watches = self.parts.watches.clone();
+        let seen = self.seen.map(|seen| seen.decisions);
+        async move {
+            while Some(watches.generation_of(Kind::ProposalDecision)) == seen {
+                if changed.changed().await.is_err() {
+                    std::future::pending::<()>().await;
                 }
             }
         }
@@ -202,7 +229,10 @@ impl Engine {
     /// Takes all batches and reports that wait already, so that one cycle serves them all.
     fn take_what_waits(&mut self) {
         while let Ok(batch) = self.parts.heard.try_recv() {
-            self.parts.observation.ingest(batch);
+            self.parts.observation.ingest(batch, (self.parts.now)());
+        }
+        while let Ok(news) = self.parts.folded.try_recv() {
+            self.parts.observation.take_folded(news);
         }
         while let Ok(report) = self.parts.reports.try_recv() {
             self.apply_report(&report);
@@ -314,6 +344,7 @@ impl Engine {
             observation,
             controller_metrics,
             graph,
+            inventory,
             ..
         } = &mut self.parts;
         let began = Instant::now();
@@ -337,23 +368,41 @@ impl Engine {
                 return;
             }
         };
+        inventory.send_if_modified(|known| {
+            let is_new = known
+                .as_ref()
+                .is_none_or(|known| !Arc::ptr_eq(known, &observation.inventory));
+            if is_new {
+                *known = Some(observation.inventory.clone());
+            }
+            is_new
+        });
         let mut view = observation.view(only);
         let uncovered = coverage::find(engine_state, observation);
         let open = uncovered.values();
         let open = open.flat_map(|one| one.findings(&observation.inventory));
         view.findings.extend(open);
+        self.unknown = adopt::find(engine_state, observation);
+        let unknown = adopt::findings(observation, &self.unknown);
+        view.findings.extend(unknown);
         let mut in_force = InForce::build(engine_state, observation);
         let violations = violations::find_violations(engine_state, observation, &view, &in_force);
-        let undone = auto_rollback::undo_harmful(
+        let judged = auto_rollback::judge_changes(
             engine_state,
             observation,
             &in_force,
             view.only.as_ref(),
             now,
         );
-        if !undone.is_empty() {
+        if !judged.undone.is_empty() {
             in_force = InForce::build(engine_state, observation);
         }
+        view.findings
+            .extend(judged.unexplained.values().flatten().cloned());
+        self.troubles
+            .note_unexplained(view.only.as_ref(), &judged.unexplained);
+        let unknown = &self.unknown;
+        let not_adopted = adopt::propose(engine_state, observation, &view, &in_force, unknown, now);
         let mut problems = propose::propose(
             engine_state,
             observation,
@@ -363,7 +412,7 @@ impl Engine {
             now,
         );
         let denies = default_deny::propose(engine_state, observation, &view, &in_force, now);
-        for (namespace, why) in denies {
+        for (namespace, why) in denies.into_iter().chain(not_adopted) {
             problems.entry(namespace).or_insert(why);
         }
         match &view.only {
@@ -375,6 +424,7 @@ impl Engine {
                 self.publish_all = true;
                 controller_metrics.set_counts(&ClusterCounts {
                     nodes_without_agent: self.without_agent.len(),
+                    unknown_policies: self.unknown.values().map(BTreeSet::len).sum(),
                     uncovered: uncovered.values().map(|one| one.pods.len()).sum(),
                     violations: violations.len(),
                     ..counts(engine_state, observation)
@@ -401,7 +451,8 @@ impl Engine {
             controller_metrics,
             ..
         } = &mut self.parts;
-        if let Err(error) = self.housekeeping.run(watches, store, observation, now) {
+        observation.tidy(now);
+        if let Err(error) = self.housekeeping.run(watches, store, now) {
             tracing::error!("{error}");
             controller_metrics.commit_failed(error.to_string());
         }
@@ -477,6 +528,7 @@ impl Engine {
             errors: &self.errors,
             problems: &self.problems,
             uncovered: &self.uncovered,
+            unknown: &self.unknown,
             foreign_pods: &self.foreign_pods,
             malformed: &self.malformed,
             without_agent: &self.without_agent,

@@ -1,9 +1,13 @@
 //! Batches on their way into the store: gRPC and NATS, one writer, and a channel for those who need to see what was stored.
 
 use super::receiver_metrics::ReceiverMetrics;
-use super::writer::{self, NewBatches, StoreHealth};
+use super::room::IntakeRoom;
+use super::store_metrics::StoreMetrics;
+use super::writer::{self, NewBatches, StoreHealth, Writer};
+use crate::flow::Admission;
 use crate::listen::{ConnectionMetrics, ServerTls};
-use crate::store::FlowStore;
+use crate::net::Timestamp;
+use crate::store::{FlowStore, FlowStoreError};
 use crate::wire::{
     Authenticator, Incoming, NatsError, NatsHealth, NatsIntake, NatsSettings, Server, ServerError,
     ServerSettings,
@@ -25,6 +29,8 @@ pub struct IntakeSettings {
     pub nats_health: NatsHealth,
     /// Receives each batch that was new, after it is stored.
     pub heard: Option<NewBatches>,
+    /// The clock by which agents are judged.
+    pub now: fn() -> Timestamp,
     pub connections: ConnectionMetrics,
 }
 
@@ -35,6 +41,8 @@ pub enum IntakeError {
     Server(#[from] ServerError),
     #[error(transparent)]
     Nats(#[from] NatsError),
+    #[error(transparent)]
+    Store(#[from] FlowStoreError),
     #[error("failed to start the thread that writes to the store: {0}")]
     Thread(std::io::Error),
     #[error("failed to go on receiving: {0} ended; see the log before this")]
@@ -47,6 +55,7 @@ pub struct Intake {
     nats: Option<NatsIntake>,
     queue: mpsc::Receiver<Incoming>,
     heard: Option<NewBatches>,
+    now: fn() -> Timestamp,
 }
 
 impl Intake {
@@ -74,6 +83,7 @@ impl Intake {
             nats,
             queue,
             heard: settings.heard,
+            now: settings.now,
         })
     }
 
@@ -86,20 +96,30 @@ impl Intake {
     /// are stored and acknowledged.
     ///
     /// # Errors
-    /// If a part of it ends before. (rule: no-task-ends-unseen)
+    /// If the store cannot be read, or a part of it ends before. (rule: no-task-ends-unseen)
     pub async fn run(
         self,
         store: FlowStore,
+        store_metrics: Arc<StoreMetrics>,
         metrics: Arc<ReceiverMetrics>,
         health: StoreHealth,
         stop: watch::Receiver<bool>,
     ) -> Result<(), IntakeError> {
-        let (queue, heard) = (self.queue, self.heard);
+        let queue = self.queue;
+        let writer = Writer {
+            admission: Admission::new(&store.views()?),
+            room: IntakeRoom::of_store(&store, store_metrics, (self.now)())?,
+            store,
+            metrics,
+            health,
+            heard: self.heard,
+            now: self.now,
+        };
         let (written, mut all_written) = tokio::sync::oneshot::channel::<()>();
         std::thread::Builder::new()
             .name("store".into())
             .spawn(move || {
-                writer::run(store, queue, &metrics, &health, heard.as_ref());
+                writer::run(writer, queue);
                 drop(written);
             })
             .map_err(IntakeError::Thread)?;

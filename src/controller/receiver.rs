@@ -3,6 +3,7 @@
 use super::authenticator::{Check, TokenAuthenticator, warn_of_unbound};
 use super::intake::{Intake, IntakeError, IntakeSettings};
 use super::receiver_metrics::ReceiverMetrics;
+use super::store_metrics::StoreMetrics;
 use super::writer::StoreHealth;
 use crate::listen::{ConnectionMetrics, ServerTls};
 use crate::store::{FlowStore, FlowStoreError};
@@ -53,6 +54,7 @@ pub struct Receiver {
     store: FlowStore,
     metrics: Arc<ReceiverMetrics>,
     store_health: StoreHealth,
+    store_metrics: Arc<StoreMetrics>,
 }
 
 impl Receiver {
@@ -83,11 +85,14 @@ impl Receiver {
             nats: settings.nats,
             nats_health: nats_health.clone(),
             heard: None,
+            now: || jiff::Timestamp::now().into(),
             connections: connections.clone(),
         })
         .await?;
         let mut registry = Registry::default();
         metrics.register(&mut registry);
+        let store_metrics = Arc::new(StoreMetrics::default());
+        store_metrics.register(&mut registry);
         connections.register(registry.sub_registry_with_prefix("nanoseg_port"));
         let store_health = StoreHealth::default();
         let asked = store_health.clone();
@@ -107,6 +112,7 @@ impl Receiver {
             store,
             metrics,
             store_health,
+            store_metrics,
         })
     }
 
@@ -126,9 +132,10 @@ impl Receiver {
     /// # Errors
     /// If a part of it ends before.
     pub async fn run(self, stop: watch::Receiver<bool>) -> Result<(), ReceiverError> {
+        let (metrics, health) = (self.metrics, self.store_health);
         let taken = self
             .intake
-            .run(self.store, self.metrics, self.store_health, stop);
+            .run(self.store, self.store_metrics, metrics, health, stop);
         // Serves also while the last batches are written.
         let (quiet, silent) = watch::channel(false);
         let watched = self.health_server.run(silent);

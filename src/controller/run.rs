@@ -10,10 +10,12 @@ use super::engine::{
     Engine, EngineState, Observation, Parts, StateError, keep_proven, resume_break_glass,
 };
 use super::exporter::Exporter;
+use super::folder::Folder;
 use super::graph_publisher::GraphPublisher;
 use super::intake::{Intake, IntakeError, IntakeSettings};
 use super::receiver_metrics::ReceiverMetrics;
 use super::record_publisher::RecordPublisher;
+use super::store_metrics::StoreMetrics;
 use super::take_over::{Answer, TakeOver, TakeOverError};
 use super::tasks::{Tasks, keep_running};
 use super::token_review::ReviewCheck;
@@ -23,6 +25,7 @@ use crate::cluster::live::{
     ConnectError, Connection, Election, ElectionSettings, Events, Fence, Refused, ReviewSettings,
     TokenReviewer, WatchSettings, Watches, Writer, connect,
 };
+use crate::flow::HOT_HOURS;
 use crate::graph::ServiceEnforcement;
 use crate::listen::{ConnectionMetrics, ServerTls};
 use crate::net::Timestamp;
@@ -45,7 +48,9 @@ use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
 /// How many batches may wait for the engine; more wait in the store's thread.
-const HEARD: usize = 64;
+const HEARD: usize = 4;
+/// How many folded steps may wait for the engine.
+const FOLDED: usize = 2;
 /// How long all tasks together may take to end.
 const GRACE: Duration = Duration::from_secs(15);
 /// How long of that publishing the end of the record may take.
@@ -147,6 +152,7 @@ pub async fn run(
         events: Events::new(client.clone(), &settings.identity, fence),
         controller_metrics: Arc::default(),
         receiver_metrics: Arc::default(),
+        store_metrics: Arc::default(),
         connections: ConnectionMetrics::default(),
         store_health: StoreHealth::default(),
         nats_health: NatsHealth::default(),
@@ -191,6 +197,7 @@ struct Replica {
     events: Events,
     controller_metrics: Arc<ControllerMetrics>,
     receiver_metrics: Arc<ReceiverMetrics>,
+    store_metrics: Arc<StoreMetrics>,
     connections: ConnectionMetrics,
     store_health: StoreHealth,
     nats_health: NatsHealth,
@@ -200,6 +207,7 @@ impl Replica {
     fn health_server(&self) -> Result<HealthServer, HealthError> {
         let mut registry = Registry::default();
         self.receiver_metrics.register(&mut registry);
+        self.store_metrics.register(&mut registry);
         self.connections
             .register(registry.sub_registry_with_prefix("nanoseg_port"));
         self.controller_metrics
@@ -282,7 +290,9 @@ impl Replica {
         let restored = loaded.departed.iter();
         let restored = restored.filter_map(|pod| serde_json::from_str(&pod.body).ok());
         self.watches.restore(restored.collect());
-        let live = LiveGraph::new(store.history()?, flows.load()?);
+        // Records of hours before those are folded beside the engine.
+        let hot = flows.load_since(now().hour() - HOT_HOURS)?;
+        let live = LiveGraph::new(store.history()?, hot);
         let (heard_in, heard) = mpsc::channel(HEARD);
         let (report_in, reports) = mpsc::unbounded_channel();
         let (plan_in, plan) = watch::channel(None);
@@ -295,6 +305,15 @@ impl Replica {
         }
         let (recorded, newest) = watch::channel(engine_state.record_head().sequence);
         let (graph_in, graph) = watch::channel(None);
+        let (news, folded) = mpsc::channel(FOLDED);
+        let (inventory, known) = watch::channel(None);
+        let folder = Folder {
+            path: settings.store.clone(),
+            inventory: known,
+            news,
+            metrics: self.store_metrics.clone(),
+            now,
+        };
         let graph_publisher = GraphPublisher {
             writer: self.writer.clone(),
             namespace: settings.lease_namespace.clone(),
@@ -307,6 +326,7 @@ impl Replica {
             nats: settings.nats.clone(),
             nats_health: self.nats_health.clone(),
             heard: Some(heard_in),
+            now,
             connections: self.connections.clone(),
         })
         .await?;
@@ -329,6 +349,8 @@ impl Replica {
             graph: graph_in,
             reports,
             heard,
+            folded,
+            inventory,
             controller_metrics: self.controller_metrics.clone(),
             retention: settings.retention,
             ceilings: settings.ceilings.clone(),
@@ -343,6 +365,11 @@ impl Replica {
         let publish_graph = move || graph_publisher.clone().run(halted.clone());
         let publishing = keep_running("graph publisher", restarts, stop.clone(), publish_graph);
         tasks.spawn("graph publisher", async { Ok(publishing.await) });
+        let restarts = self.controller_metrics.task_restarts();
+        let halted = stop.clone();
+        let fold = move || folder.clone().run(halted.clone());
+        let folding = keep_running("folder", restarts, stop.clone(), fold);
+        tasks.spawn("folder", async { Ok(folding.await) });
         match &settings.output {
             None => {
                 let enforcer = Enforcer {
@@ -364,7 +391,13 @@ impl Replica {
             }
         }
         let (metrics, health) = (self.receiver_metrics.clone(), self.store_health.clone());
-        let intake = intake.run(flows, metrics, health, stop.clone());
+        let intake = intake.run(
+            flows,
+            self.store_metrics.clone(),
+            metrics,
+            health,
+            stop.clone(),
+        );
         tasks.spawn("intake", async { Ok(intake.await?) });
         tasks.run(stop).await?;
         // Nothing depends on it: a failure is logged and is no reason to fail.

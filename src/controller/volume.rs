@@ -1,12 +1,14 @@
 //! Volume by the hour, from the store: which workloads send most, and which suddenly send more or less.
 
-use crate::graph::History;
+use crate::graph::{Edge, EdgeKey, History};
 use crate::inventory::Inventory;
 use crate::risk::{Amount, Volumes};
 use crate::store::{ReviewStore, ReviewStoreError};
 
 /// How many hours define what is usual.
 const HOURS: i64 = 48;
+/// How many edges of an hour count, those with most bytes: 48 hours × 2000 × 80 bytes are 8 MiB.
+const MOST: usize = 2_000;
 
 /// The last hours. A folded hour is read once; records that come late for it count after the next start.
 #[derive(Debug, Default)]
@@ -27,30 +29,46 @@ impl VolumeReader {
         inventory: &Inventory,
     ) -> Result<Volumes, ReviewStoreError> {
         const SECONDS: i64 = 3600;
-        let mut hot = store.unfolded(i64::MIN / SECONDS..i64::MAX / SECONDS)?;
-        let hot = hot.take_hours(i64::MAX / SECONDS);
+        let unfolded = store.unfolded_hours()?;
         let last_folded = store.last_hour()?;
-        let Some(last) = hot.keys().copied().max().max(last_folded) else {
+        let Some(last) = unfolded.iter().copied().max().max(last_folded) else {
             return Ok(Volumes::default());
         };
         let begin = last - HOURS;
         if let Some(last_folded) = last_folded {
             let next = self.next.unwrap_or(begin).max(begin);
             for hour in next..=last_folded {
-                for one in store.hours(hour..hour + 1)? {
-                    self.folded.add(&one.key, hour, Amount::of(&one.edge));
-                }
+                let edges = store.hours(hour..hour + 1)?;
+                add_largest(
+                    &mut self.folded,
+                    hour,
+                    edges.iter().map(|one| (&one.key, &one.edge)),
+                );
             }
             self.next = Some(last_folded + 1);
         }
         self.folded.forget_before(begin);
         let mut all = self.folded.clone();
-        for (hour, records) in hot.range(begin..) {
-            for (key, edge) in History::fold(records, inventory).edges() {
-                all.add(key, *hour, Amount::of(edge));
-            }
+        // One hour at a time: together they may be many records.
+        for hour in unfolded.into_iter().filter(|hour| *hour >= begin) {
+            let records = store.unfolded(hour * SECONDS..(hour + 1) * SECONDS)?;
+            add_largest(&mut all, hour, History::fold(&records, inventory).edges());
         }
         Ok(all)
+    }
+}
+
+/// Adds the edges of an hour with most bytes.
+fn add_largest<'e>(
+    volumes: &mut Volumes,
+    hour: i64,
+    edges: impl Iterator<Item = (&'e EdgeKey, &'e Edge)>,
+) {
+    let bytes = |edge: &Edge| edge.bytes_to_server.saturating_add(edge.bytes_to_client);
+    let mut edges: Vec<(&EdgeKey, &Edge)> = edges.collect();
+    edges.sort_by_key(|(key, edge)| (std::cmp::Reverse(bytes(edge)), *key));
+    for (key, edge) in edges.into_iter().take(MOST) {
+        volumes.add(key, hour, Amount::of(edge));
     }
 }
 
@@ -83,6 +101,7 @@ status: {podIP: 10.0.0.2}
         let at = Timestamp::from_hour(hour).plus_secs(60);
         FlowRecord {
             observers: Default::default(),
+            told: None,
             client: [10, 0, 0, 1].into(),
             server: [10, 0, 0, 2].into(),
             port: 5432,

@@ -1,17 +1,20 @@
-//! The one place that writes batches to the store. It writes many at a time, and confirms each only after it is stored.
+//! The one place that writes batches to the store. It takes out of each what its agent may not tell, writes many at a
+//! time, and confirms each only after it is stored.
 
 use super::receiver_metrics::ReceiverMetrics;
-use crate::flow::{Applied, FlowBatch};
+use super::room::IntakeRoom;
+use crate::flow::{Admission, Applied, FlowBatch, Progresses};
+use crate::net::Timestamp;
 use crate::store::FlowStore;
 use crate::wire::Incoming;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
-/// How many batches may wait to be written. With [`crate::wire::MAX_BATCH_BYTES`] each it is 64 MiB encoded, and
-/// mostly a few hundred KiB.
-pub const QUEUE: usize = 8;
+/// How many batches may wait to be written, decoded: 4 × [`crate::wire::MAX_DECODED_BYTES`] are 128 MiB at most, while they
+/// are decoded, and mostly some hundred KiB.
+pub const QUEUE: usize = 4;
 /// How many records are written together at most: a commit takes as long as writing a few hundred.
-const GROUP: usize = 20_000;
+const GROUP: usize = 5_000;
 
 /// Receives batches that were new, after they are stored.
 pub type NewBatches = mpsc::Sender<FlowBatch>;
@@ -33,14 +36,22 @@ impl StoreHealth {
     }
 }
 
+/// What the writer needs.
+pub struct Writer {
+    pub store: FlowStore,
+    /// What each node has told already.
+    pub admission: Admission,
+    /// How much there is room for.
+    pub room: IntakeRoom,
+    pub metrics: Arc<ReceiverMetrics>,
+    pub health: StoreHealth,
+    /// Receives each batch that was new, after it is stored.
+    pub heard: Option<NewBatches>,
+    pub now: fn() -> Timestamp,
+}
+
 /// Writes until the queue is closed and empty. Blocks, so it needs a thread of its own.
-pub fn run(
-    mut store: FlowStore,
-    mut queue: mpsc::Receiver<Incoming>,
-    metrics: &ReceiverMetrics,
-    health: &StoreHealth,
-    heard: Option<&NewBatches>,
-) {
+pub fn run(mut writer: Writer, mut queue: mpsc::Receiver<Incoming>) {
     while let Some(first) = queue.blocking_recv() {
         let mut records = first.batch.seen.records.len();
         let mut group = vec![first];
@@ -50,29 +61,39 @@ pub fn run(
             records += next.batch.seen.records.len();
             group.push(next);
         }
-        write(&mut store, group, metrics, health, heard);
+        write(&mut writer, group);
     }
 }
 
-fn write(
-    store: &mut FlowStore,
-    group: Vec<Incoming>,
-    metrics: &ReceiverMetrics,
-    health: &StoreHealth,
-    heard: Option<&NewBatches>,
-) {
+fn write(writer: &mut Writer, group: Vec<Incoming>) {
+    let received = (writer.now)();
+    // What comes again because it could not be stored was not told before.
+    let mut told = Progresses::new();
     let (batches, done): (Vec<_>, Vec<_>) = group
         .into_iter()
-        .map(|incoming| (incoming.batch, incoming.done))
+        .filter_map(|incoming| {
+            let batch = incoming.batch;
+            let batch = writer.admission.admit(batch, received, &mut told);
+            writer.room.admit(batch, incoming.done, received)
+        })
         .unzip();
+    let Writer {
+        store,
+        admission,
+        metrics,
+        health,
+        heard,
+        ..
+    } = writer;
     match store.apply_all(&batches) {
         Ok(applied) => {
+            admission.settle(told);
             health.set(None);
             for ((batch, applied), done) in batches.into_iter().zip(applied).zip(done) {
                 metrics.applied(&batch, applied);
                 // The agent may be gone: it will send the batch again and be answered then.
                 let _ = done.send(Ok(()));
-                if let (Some(heard), Applied::New) = (heard, applied) {
+                if let (Some(heard), Applied::New) = (&*heard, applied) {
                     // The engine may have ended: the next one reads the batch from the store.
                     let _ = heard.blocking_send(batch);
                 }

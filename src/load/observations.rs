@@ -134,7 +134,7 @@ impl LoadedTraffic {
         flows.records.retain(|record| period.contains(record.first));
         flows
             .scans
-            .retain(|scan| period.touches(scan.first, Some(scan.last)));
+            .retain(|(_, scan)| period.touches(scan.first, Some(scan.last)));
     }
 
     /// Adds flow logs to the result of captures of the time `span`.

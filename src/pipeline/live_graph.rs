@@ -3,12 +3,16 @@
 //! [`LiveGraph::build`] builds it from everything, which is exact and slow; [`LiveGraph::update`] adds the records since
 //! the last build, in a time that does not depend on the size of the graph.
 
+#[cfg(test)]
+mod bound_tests;
 mod ends;
 #[cfg(test)]
 mod tests;
 
 use crate::finding::Finding;
-use crate::flow::{Aggregate, Applied, FlowBatch, FlowConfig, FlowRecord, Observer, Observers};
+use crate::flow::{
+    Aggregate, Applied, FlowBatch, FlowConfig, FlowRecord, NodeLosses, Observer, Observers,
+};
 use crate::graph::{
     Built, Graph, GraphOptions, History, IncrementalGraph, InventoryListeners, address_epochs,
     build_attempts,
@@ -16,7 +20,7 @@ use crate::graph::{
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Timestamp;
 use ends::EndsIndex;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The most records that wait for an update; with more, only a full build adds them.
@@ -33,6 +37,8 @@ pub struct LiveGraph {
     pending: Vec<FlowRecord>,
     /// True if there is something that an update cannot add.
     incomplete: bool,
+    /// What was lost of what each node sent.
+    lost: NodeLosses,
 }
 
 /// What an update changed.
@@ -86,6 +92,16 @@ impl LiveGraph {
             }
         }
         Applied::New
+    }
+
+    /// Notes what a batch has and says to be lost, by the receiver's clock.
+    pub fn note_losses(&mut self, batch: &FlowBatch, now: Timestamp) {
+        self.lost.note(&batch.node, &batch.seen, now);
+    }
+
+    /// What was lost of what each node sent in the last day.
+    pub fn lost(&self) -> &NodeLosses {
+        &self.lost
     }
 
     /// Builds the graph of all observations.
@@ -144,10 +160,37 @@ impl LiveGraph {
 
     /// Folds the records of whole hours before `before` into the history, hour by hour, as the store does it
     /// with those on the disk (counts of several observers agree by the hour).
+    #[cfg(test)]
     pub fn fold(&mut self, before: Timestamp, inventory: &Inventory) {
         for records in self.hot.take_hours(before.hour()).into_values() {
             self.history.merge(&History::fold(&records, inventory));
         }
+        self.index();
+    }
+
+    /// Puts the folded edges of hours in the place of their records. Records that come later for such an hour stay until
+    /// it is folded again.
+    pub fn take_folded(&mut self, hours: &BTreeMap<i64, History>) {
+        self.hot.forget_hours(|hour| hours.contains_key(&hour));
+        for history in hours.values() {
+            self.history.merge(history);
+        }
+        self.history.bound_outside();
+        self.index();
+        self.incomplete = true;
+    }
+
+    /// Forgets records of hours before `hour`, which the store has folded.
+    pub fn forget_hours(&mut self, before: i64) {
+        self.hot.forget_hours(|hour| hour < before);
+        self.index();
+    }
+
+    /// Merges records that are some minutes old, and forgets edges that were last seen before `before` or are beyond
+    /// `most` (rule: bounded-memory).
+    pub fn tidy(&mut self, inventory: &Inventory, now: Timestamp, before: Timestamp, most: usize) {
+        self.hot.condense(&address_epochs(inventory), now);
+        self.history.forget(before, most);
         self.index();
     }
 

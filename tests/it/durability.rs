@@ -43,6 +43,7 @@ fn batch(number: u64) -> FlowBatch {
     let at = Timestamp::from_secs(START + if late { 0 } else { number as i64 * 100 });
     let record = FlowRecord {
         observers: Default::default(),
+        told: None,
         client: "10.0.0.1".parse().expect("an address"),
         server: "10.0.0.2".parse().expect("an address"),
         port: 80,

@@ -63,6 +63,9 @@ codes! {
     PortScan "port-scan" Error
         "One client tried many addresses or ports and got next to no answers; nothing of it was learned."
         "Find out what runs in that workload; if it is a wanted scanner, keep it out of the segmented namespaces.";
+    AgentOutOfBounds "agent-out-of-bounds" Error
+        "The agent of a node told of connections that have no end on that node; nothing of them counts."
+        "Look at that node and its agent: it may be taken over. If the node passes others' traffic on, run an agent where their pods are, so that both tell of it.";
     UnknownPod "unknown-pod" Error
         "Traffic with an address of the pod range that no known pod owned at that time; it is never written as an ipBlock."
         "The finding names the likely cause: add a snapshot from the time of the traffic or of all namespaces (kubectl get pods -A -o yaml), or set the nodes' clocks, then run again.";
@@ -240,6 +243,15 @@ codes! {
     BlockedTraffic "blocked-traffic" Warning
         "Connections were tried that the approved policy does not allow, and the proposal would open them."
         "Find out whether the client should talk to that server before approving.";
+    ClosedOnPurpose "closed-on-purpose" Warning
+        "The proposal would open a connection that a revision in force was approved to block."
+        "Ask who approved that revision before approving; nanoseg review names the connection.";
+    AllowedButBlocked "allowed-but-blocked" Warning
+        "An approved connection fails since a policy was applied, although the policies allow it: something else blocks it."
+        "Look for policies of other kinds, a service mesh, a firewall, or an error of the network plugin; the policy is not rolled back.";
+    UnknownPolicy "unknown-policy" Warning
+        "A policy in the cluster has nanoseg's label, and the controller's state does not know it: nobody keeps it as it is."
+        "Approve the proposal that adopts it, or delete the policy; nanoseg status lists all of them.";
     ScanShadow "scan-shadow" Warning
         "A client that scanned ports also got answers, and a proposed policy would allow those connections."
         "Find out what runs in that client before approving.";

@@ -83,6 +83,28 @@ impl ActivityWindows {
         }
     }
 
+    /// Only the windows that have some time from `first` to `last`; that of `last` if none has.
+    #[must_use]
+    pub fn within(&self, first: Timestamp, last: Timestamp) -> ActivityWindows {
+        let window = |at: Timestamp| at.nanos().div_euclid(SECOND) >> self.scale;
+        let (from, until) = (window(first), window(last));
+        let mut kept = self.normal();
+        if kept.bits != 0 && from <= kept.base && kept.last() <= until {
+            return kept;
+        }
+        let is_within = |bit: &u32| {
+            let window = kept.base.saturating_add(i64::from(*bit));
+            (from..=until).contains(&window) && kept.bits >> bit & 1 == 1
+        };
+        kept.bits = (0..128)
+            .filter(is_within)
+            .fold(0, |bits, bit| bits | 1 << bit);
+        if kept.bits == 0 {
+            return ActivityWindows::at(last);
+        }
+        kept.normal()
+    }
+
     /// How many windows of 2^`scale` seconds were active. `scale` must not be finer than
     /// [`ActivityWindows::scale`].
     pub fn count_at(&self, scale: u8) -> u32 {

@@ -1,13 +1,15 @@
 //! The observations of all observers together. Batches give the same result in any order and however
 //! often each is applied.
 
+use super::bounds::set_aside;
 use super::dedup::deduplicate;
 use super::{
     AddressEpochs, FlowBatch, FlowCounters, FlowRecord, FlowResult, Instance, Listeners, Loss,
-    NameTable, Observations, Observed, Observer, OtherKind, OtherTraffic, RecordBuilder,
+    NameTable, Observations, Observed, Observer, Observers, OtherKind, OtherTraffic, RecordBuilder,
     RecordIdentity, ScanSummary,
 };
 use nanoseg_net::{TimeSpans, Timestamp};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -58,9 +60,11 @@ pub enum Applied {
 /// Flow records of all observers, with scans, DNS names, other traffic and losses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Aggregate {
-    applied: BTreeMap<Instance, SequenceSet>,
+    /// By node and run: an agent speaks for its node only, so it cannot use up the numbers of another node's run.
+    applied: BTreeMap<(Arc<str>, Instance), SequenceSet>,
     records: BTreeMap<(Observer, RecordIdentity), FlowRecord>,
-    scans: BTreeMap<Option<IpAddr>, ScanSummary>,
+    /// By the node that tells of it, and by client.
+    scans: BTreeMap<(Arc<str>, Option<IpAddr>), ScanSummary>,
     names: NameTable,
     other: BTreeMap<(IpAddr, IpAddr, OtherKind), u64>,
     losses: BTreeMap<Loss, u64>,
@@ -69,9 +73,9 @@ pub struct Aggregate {
 }
 
 impl Aggregate {
-    /// Applies a batch, once.
+    /// Applies a batch, once for its node and run (rule: batch-counts-once).
     pub fn apply(&mut self, batch: FlowBatch) -> Applied {
-        if !self.mark_applied(batch.instance, batch.sequence) {
+        if !self.mark_applied(&batch.node, batch.instance, batch.sequence) {
             return Applied::Duplicate;
         }
         self.add_view(&batch.node, batch.span);
@@ -108,7 +112,7 @@ impl Aggregate {
             });
         }
         for scan in seen.scans {
-            self.add_scan(scan);
+            self.add_scan(node, scan);
         }
         for (address, entry) in seen.names {
             self.names.add(address, entry);
@@ -128,8 +132,8 @@ impl Aggregate {
     /// Adds all of another one: of other observers, or read from elsewhere. Batches that both have
     /// applied count twice.
     pub fn merge(&mut self, other: Aggregate) {
-        for (instance, sequences) in other.applied {
-            let applied = self.applied.entry(instance).or_default();
+        for (run, sequences) in other.applied {
+            let applied = self.applied.entry(run).or_default();
             for (first, last) in sequences.intervals() {
                 applied.insert(first, last);
             }
@@ -137,8 +141,8 @@ impl Aggregate {
         for ((observer, _), record) in other.records {
             self.add_record(Observed { observer, record });
         }
-        for scan in other.scans.into_values() {
-            self.add_scan(scan);
+        for ((node, _), scan) in other.scans {
+            self.add_scan(&node, scan);
         }
         for (address, entry) in other.names.listing() {
             self.names.add(address, entry.clone());
@@ -165,38 +169,51 @@ impl Aggregate {
         }
     }
 
-    /// Puts other records in the place of all that there are.
-    pub(super) fn replace_records(&mut self, records: impl Iterator<Item = Observed>) {
-        self.records.clear();
-        records.for_each(|observed| self.add_record(observed));
+    /// Removes all records and returns them.
+    pub(super) fn take_records(&mut self) -> impl Iterator<Item = Observed> + use<> {
+        let records = std::mem::take(&mut self.records).into_iter();
+        records.map(|((observer, _), record)| Observed { observer, record })
     }
 
-    fn add_scan(&mut self, scan: ScanSummary) {
-        match self.scans.get_mut(&scan.client) {
+    /// Forgets the records of hours (since the Unix epoch) for which `goes` returns true.
+    pub fn forget_hours(&mut self, goes: impl Fn(i64) -> bool) {
+        self.records.retain(|_, record| !goes(record.hour()));
+    }
+
+    /// Adds what one node's agent tells of a client that failed too often to keep each connection.
+    pub fn add_scan(&mut self, node: &Arc<str>, scan: ScanSummary) {
+        let key = (node.clone(), scan.client);
+        match self.scans.get_mut(&key) {
             Some(known) => known.absorb(scan),
             None => {
-                self.scans.insert(scan.client, scan.in_order());
+                self.scans.insert(key, scan.in_order());
             }
         }
     }
 
-    /// Marks these numbers of an agent as applied: a store does so that has their content already. Returns
-    /// false if one of them was marked before.
-    pub fn mark_applied(&mut self, instance: Instance, (first, last): (u64, u64)) -> bool {
+    /// Marks these numbers of a run of a node's agent as applied: a store does so that has their content already.
+    /// Returns false if one of them was marked before.
+    pub fn mark_applied(
+        &mut self,
+        node: &Arc<str>,
+        instance: Instance,
+        (first, last): (u64, u64),
+    ) -> bool {
         self.applied
-            .entry(instance)
+            .entry((node.clone(), instance))
             .or_default()
             .insert(first, last)
     }
 
-    /// Which numbers of which agents have been applied.
-    pub fn applied(&self) -> &BTreeMap<Instance, SequenceSet> {
+    /// Which numbers of which runs of which nodes' agents have been applied.
+    pub fn applied(&self) -> &BTreeMap<(Arc<str>, Instance), SequenceSet> {
         &self.applied
     }
 
-    /// The first and the last time of any record.
+    /// The first and the last time of any record, as far as they are believed.
     pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
-        let first = self.records.values().map(|record| record.first).min()?;
+        let first = self.records.values();
+        let first = first.map(FlowRecord::believed_first).min()?;
         let last = self.records.values().map(|record| record.last).max()?;
         Some((first, last))
     }
@@ -237,9 +254,11 @@ impl Aggregate {
         let other = self.other_traffic().collect();
         let records = self.records.into_iter();
         let observed = records.map(|((observer, _), record)| Observed { observer, record });
-        let (records, scans) =
-            count_once(observed.collect(), listeners, epochs, max_failed_targets);
+        let mut observed = observed.collect();
+        let out_of_bounds = set_aside(&mut observed, listeners, &self.views);
+        let (records, scans) = count_once(observed, listeners, epochs, max_failed_targets);
         FlowResult {
+            out_of_bounds,
             counters: counters(&records),
             records,
             scans: merge_scans(self.scans, scans),
@@ -260,9 +279,11 @@ impl Aggregate {
             observer: observer.clone(),
             record: record.clone(),
         });
-        let (records, scans) =
-            count_once(observed.collect(), listeners, epochs, max_failed_targets);
+        let mut observed = observed.collect();
+        let out_of_bounds = set_aside(&mut observed, listeners, &self.views);
+        let (records, scans) = count_once(observed, listeners, epochs, max_failed_targets);
         FlowResult {
+            out_of_bounds,
             counters: counters(&records),
             records,
             scans: merge_scans(self.scans.clone(), scans),
@@ -347,7 +368,7 @@ fn count_once(
     listeners: &impl Listeners,
     epochs: &AddressEpochs,
     max_failed_targets: usize,
-) -> (Vec<FlowRecord>, Vec<ScanSummary>) {
+) -> (Vec<FlowRecord>, Vec<(Observers, ScanSummary)>) {
     let mut records = RecordBuilder::new(max_failed_targets);
     for record in deduplicate(observed, listeners, epochs) {
         let at = [record.client, record.server].map(|a| epochs.epoch(a, record.first));
@@ -364,19 +385,25 @@ fn counters(records: &[FlowRecord]) -> FlowCounters {
     }
 }
 
-/// The summaries of both, in order of client.
+/// The summaries of both, in order of client and of who tells of it.
 fn merge_scans(
-    known: BTreeMap<Option<IpAddr>, ScanSummary>,
-    more: Vec<ScanSummary>,
-) -> Vec<ScanSummary> {
-    let mut all = Aggregate {
-        scans: known,
-        ..Aggregate::default()
-    };
-    for scan in more {
-        all.add_scan(scan);
+    known: BTreeMap<(Arc<str>, Option<IpAddr>), ScanSummary>,
+    more: Vec<(Observers, ScanSummary)>,
+) -> Vec<(Observers, ScanSummary)> {
+    let known = known.into_iter();
+    let known = known.map(|((node, _), scan)| (Observers::one(&node), scan));
+    let mut all: BTreeMap<(Option<IpAddr>, Observers), ScanSummary> = BTreeMap::new();
+    for (observers, scan) in known.chain(more) {
+        match all.entry((scan.client, observers)) {
+            Entry::Occupied(known) => known.into_mut().absorb(scan),
+            Entry::Vacant(place) => {
+                place.insert(scan.in_order());
+            }
+        }
     }
-    all.scans.into_values().collect()
+    let all = all.into_iter();
+    all.map(|((_, observers), scan)| (observers, scan))
+        .collect()
 }
 
 #[cfg(test)]

@@ -5,24 +5,28 @@
 //!
 //! | what | how many | bytes each | MiB |
 //! |---|---|---|---|
-//! | pairs of ends of the open hours | 3 hours × 40 000 | 640 | 74 |
-//! | records of the last minutes, each for itself | 60 000 | 640 | 37 |
-//! | records of hours before those, until they are folded | 10 000 | 640 | 7 |
-//! | what this budget remembers of them | 130 000 pairs | 64 | 8 |
+//! | pairs of ends of the open hours | 3 hours × 32 000 | 640 | 59 |
+//! | records of the last 20 minutes beside those | 60 000 | 640 | 37 |
+//! | records of hours before those, until they are folded | 10 000 | 640 | 6 |
+//! | what this budget remembers of them | 106 000 pairs | 64 | 7 |
 //! | DNS names | 50 000 | 200 | 10 |
 //! | traffic that no policy can express | 20 000 | 100 | 2 |
 //! | scanners | 4096 | 900 | 4 |
-//! | | | | **142** |
+//! | | | | **125** |
 
+mod node_losses;
 pub(crate) mod pool;
 #[cfg(test)]
 mod tests;
 
-use super::{Aggregate, FlowBatch, FlowRecord, Loss, Observations, Source};
+use super::{Aggregate, FlowBatch, FlowRecord, Instance, Loss, Observations, SequenceSet, Source};
+pub use node_losses::NodeLosses;
+
 use nanoseg_net::{BlockLimits, SECOND, Timestamp};
 use pool::{Pool, Room};
 use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -34,7 +38,7 @@ pub struct IntakeLimits {
     pub pairs: usize,
     /// Of those from one node.
     pub node_pairs: usize,
-    /// Records that are kept each for itself, within [`FINE_MINUTES`].
+    /// Records beside the first of each pair, within [`SEPARATE_MINUTES`].
     pub fine: usize,
     /// Of those from one node, in one minute.
     pub node_fine: usize,
@@ -54,15 +58,19 @@ pub struct IntakeLimits {
     pub scanners: usize,
     /// Nodes of which batches are taken: Kubernetes is tested with 5000.
     pub nodes: usize,
+    /// Runs of the agent of one node in an hour of reception, and of each the sequences of batches apart from each other:
+    /// an agent counts without gaps.
+    pub runs: usize,
+    pub sequences: usize,
 }
 
 impl Default for IntakeLimits {
     fn default() -> Self {
         IntakeLimits {
-            pairs: 40_000,
+            pairs: 32_000,
             node_pairs: 8_000,
             fine: 60_000,
-            node_fine: 6_000,
+            node_fine: 4_000,
             late: 10_000,
             late_hours: 24,
             addresses: BlockLimits::OUTSIDE,
@@ -72,14 +80,37 @@ impl Default for IntakeLimits {
             other: 20_000,
             scanners: 4096,
             nodes: 5000,
+            runs: 60,
+            sequences: 256,
         }
     }
 }
 
 /// For so many hours before the present one records stay as they are; older ones become edges of their hour.
 pub const HOT_HOURS: i64 = 2;
-/// For so many minutes records are kept each for itself; then those of a minute, and later those of an hour, are merged.
+/// For so many minutes records are kept each for itself; then those of a minute are merged.
 pub const FINE_MINUTES: i64 = 3;
+/// For so many minutes each minute has records of its own, as long as a change of a policy is watched; then those of an hour
+/// are merged.
+pub const SEPARATE_MINUTES: i64 = 20;
+
+/// Why a batch is not taken at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Untaken {
+    Nodes,
+    Runs,
+    Sequences,
+}
+
+impl fmt::Display for Untaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Untaken::Nodes => "batches of more nodes came than a cluster has",
+            Untaken::Runs => "the agent of this node started too often within an hour",
+            Untaken::Sequences => "too many batches are missing between those of this run",
+        })
+    }
+}
 
 /// What is in use, for metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -95,6 +126,8 @@ pub struct IntakeUse {
     pub nodes: usize,
     /// Single addresses of the port, or of the client, with most.
     pub addresses: usize,
+    /// Of the run with most, apart from each other.
+    pub sequences: usize,
 }
 
 /// What was taken in so far, as far as it counts for the budget.
@@ -115,8 +148,11 @@ pub struct IntakeBudget {
     names_of: rustc_hash::FxHashMap<IpAddr, usize>,
     node_names: BTreeMap<Arc<str>, usize>,
     other: FxHashSet<u64>,
-    scanners: FxHashSet<Option<IpAddr>>,
-    nodes: FxHashSet<Arc<str>>,
+    scanners: FxHashSet<u64>,
+    /// With the hour in which a batch last came.
+    nodes: BTreeMap<Arc<str>, i64>,
+    /// Since `late_since`.
+    runs: BTreeMap<(Arc<str>, Instance), SequenceSet>,
 }
 
 impl IntakeBudget {
@@ -135,7 +171,8 @@ impl IntakeBudget {
             node_names: BTreeMap::new(),
             other: FxHashSet::default(),
             scanners: FxHashSet::default(),
-            nodes: FxHashSet::default(),
+            nodes: BTreeMap::new(),
+            runs: BTreeMap::new(),
         }
     }
 
@@ -152,19 +189,24 @@ impl IntakeBudget {
                 *self.names_of.entry(address).or_default() += 1;
             }
         }
-        self.nodes.extend(stored.views().keys().cloned());
+        for (node, view) in stored.views() {
+            let last = view.range().map_or(i64::MIN, |(_, last)| last.hour());
+            self.nodes.insert(node.clone(), last);
+        }
+        self.forget_nodes(now.hour());
     }
 
-    /// Cuts a batch down to what there is room for, and adds what that loses to the losses of the batch. Returns false if
-    /// nothing of it is taken, since there are batches of too many nodes.
-    pub fn admit(&mut self, batch: &mut FlowBatch, now: Timestamp) -> bool {
+    /// Cuts a batch down to what there is room for, and adds what that loses to the losses of the batch.
+    ///
+    /// # Errors
+    /// Why nothing of it is taken.
+    pub fn admit(&mut self, batch: &mut FlowBatch, now: Timestamp) -> Result<(), Untaken> {
         self.begin(now);
-        if !self.nodes.contains(&batch.node) {
-            if self.nodes.len() >= self.limits.nodes {
-                return false;
-            }
-            self.nodes.insert(batch.node.clone());
+        if !self.nodes.contains_key(&batch.node) && self.nodes.len() >= self.limits.nodes {
+            return Err(Untaken::Nodes);
         }
+        self.nodes.insert(batch.node.clone(), now.hour());
+        self.admit_sequence(batch)?;
         let node = batch.node.clone();
         let seen = &mut batch.seen;
         let (mut merged, mut dropped, mut addresses) = (0, 0, 0);
@@ -180,8 +222,25 @@ impl IntakeBudget {
         seen.lose(Loss::RecordOverBudget, dropped);
         seen.lose(Loss::AddressMerged, addresses);
         self.admit_names(&node, seen);
-        self.admit_rest(seen);
-        true
+        self.admit_rest(&node, seen);
+        Ok(())
+    }
+
+    fn admit_sequence(&mut self, batch: &FlowBatch) -> Result<(), Untaken> {
+        let (first, last) = ((batch.node.clone(), Instance([0; 16])), Instance([255; 16]));
+        let of_node = self.runs.range(first..=(batch.node.clone(), last)).count();
+        let run = (batch.node.clone(), batch.instance);
+        if !self.runs.contains_key(&run) && of_node >= self.limits.runs {
+            return Err(Untaken::Runs);
+        }
+        let sequences = self.runs.entry(run).or_default();
+        let mut with = sequences.clone();
+        with.insert(batch.sequence.0, batch.sequence.1);
+        if with.intervals().count() > self.limits.sequences {
+            return Err(Untaken::Sequences);
+        }
+        *sequences = with;
+        Ok(())
     }
 
     /// What is in use.
@@ -197,13 +256,18 @@ impl IntakeBudget {
             scanners: self.scanners.len(),
             nodes: self.nodes.len(),
             addresses: pools().map(Pool::most_addresses).max().unwrap_or(0),
+            sequences: self.most_sequences(),
         }
     }
 
-    /// Forgets names that the store has forgotten.
-    pub fn forget_names(&mut self) {
-        self.names.clear();
-        self.names_of.clear();
+    fn most_sequences(&self) -> usize {
+        let sequences = self.runs.values().map(|set| set.intervals().count());
+        sequences.max().unwrap_or(0)
+    }
+
+    /// Forgets nodes of which nothing came for a day.
+    fn forget_nodes(&mut self, hour: i64) {
+        self.nodes.retain(|_, last| *last >= hour - 24);
     }
 
     /// Forgets what does not count any more.
@@ -212,12 +276,19 @@ impl IntakeBudget {
         self.open = self.open.split_off(&(hour - HOT_HOURS));
         self.fine = self
             .fine
-            .split_off(&(minute(now) - FINE_MINUTES, Arc::from("")));
+            .split_off(&(minute(now) - SEPARATE_MINUTES, Arc::from("")));
         if self.late_since != hour {
             self.late_since = hour;
             self.late = Pool::default();
             self.late_hours.clear();
             self.node_names.clear();
+            self.runs.clear();
+            self.forget_nodes(hour);
+            if self.names.len() >= self.limits.names {
+                // The store forgets the oldest ones each hour.
+                self.names.clear();
+                self.names_of.clear();
+            }
         }
     }
 
@@ -250,10 +321,19 @@ impl IntakeBudget {
         let Some(known) = pool.admit(pair, node, record.first, room) else {
             return Taken::No;
         };
+        let latest = record.first;
         if known.is_new || self.admit_fine(node, record, now) {
+            let pool = if is_open {
+                self.open.get_mut(&hour)
+            } else {
+                Some(&mut self.late)
+            };
+            pool.into_iter()
+                .for_each(|pool| pool.note_latest(pair, latest));
             return Taken::Yes;
         }
-        record.first = known.first;
+        // Into the latest one, so that it is known of the pair that it still had connections.
+        record.first = known.latest;
         Taken::Merged
     }
 
@@ -267,7 +347,7 @@ impl IntakeBudget {
     /// Returns true if a record is kept for itself.
     fn admit_fine(&mut self, node: &Arc<str>, record: &FlowRecord, now: Timestamp) -> bool {
         // What is older is merged soon.
-        let minute = minute(record.first).max(minute(now) - FINE_MINUTES);
+        let minute = minute(record.first).max(minute(now) - SEPARATE_MINUTES);
         if self.fine_now(now) >= self.limits.fine {
             return false;
         }
@@ -278,7 +358,7 @@ impl IntakeBudget {
     }
 
     fn fine_now(&self, now: Timestamp) -> usize {
-        let from = (minute(now) - FINE_MINUTES, Arc::from(""));
+        let from = (minute(now) - SEPARATE_MINUTES, Arc::from(""));
         self.fine.range(from..).map(|(_, count)| count).sum()
     }
 
@@ -306,7 +386,7 @@ impl IntakeBudget {
         seen.lose(Loss::NameDropped, lost as u64);
     }
 
-    fn admit_rest(&mut self, seen: &mut Observations) {
+    fn admit_rest(&mut self, node: &Arc<str>, seen: &mut Observations) {
         let limits = self.limits;
         let mut lost = 0;
         seen.other.retain(|other| {
@@ -322,10 +402,9 @@ impl IntakeBudget {
         });
         seen.lose(Loss::OtherDropped, lost);
         for scan in &mut seen.scans {
-            let has_room =
-                self.scanners.contains(&scan.client) || self.scanners.len() < limits.scanners;
-            if has_room {
-                self.scanners.insert(scan.client);
+            let hash = self.hashing.hash_one((node, scan.client));
+            if self.scanners.contains(&hash) || self.scanners.len() < limits.scanners {
+                self.scanners.insert(hash);
             } else {
                 // Of more clients than are told apart.
                 scan.client = None;

@@ -4,13 +4,10 @@
 //! same hands, as far as that is known some minutes later. Counts, bytes, windows and the last time stay exact; that
 //! several records began at different times is lost.
 
-use super::budget::FINE_MINUTES;
+use super::budget::{FINE_MINUTES, SEPARATE_MINUTES};
 use super::{AddressEpochs, Aggregate, FlowRecord, Observed, Observer, RecordIdentity};
 use nanoseg_net::{SECOND, Timestamp};
 use std::collections::BTreeMap;
-
-/// For so many minutes each minute has records of its own: as long as a change of a policy is watched.
-const SEPARATE_MINUTES: i64 = 20;
 
 /// Which records are merged: an observer's with the same identity but for the time, in the same slot and hands.
 type Group = (Observer, RecordIdentity, i64, [u32; 2]);
@@ -18,35 +15,43 @@ type Group = (Observer, RecordIdentity, i64, [u32; 2]);
 /// The records of an hour or minute as one each.
 #[derive(Debug, Default)]
 pub struct Condensed {
-    groups: BTreeMap<Group, FlowRecord>,
+    groups: BTreeMap<Group, Vec<FlowRecord>>,
 }
 
 impl Condensed {
     /// Adds a record as of the time `now`.
-    pub fn add(
-        &mut self,
-        observer: &Observer,
-        record: &FlowRecord,
-        epochs: &AddressEpochs,
-        now: Timestamp,
-    ) {
+    pub fn add(&mut self, observed: Observed, epochs: &AddressEpochs, now: Timestamp) {
+        let Observed { observer, record } = observed;
         let mut identity = record.identity();
         let slot = slot_of(record.first, now);
         identity.began = 0;
         let hands = [record.client, record.server].map(|a| epochs.epoch(a, record.first));
-        let group = (observer.clone(), identity, slot, hands);
-        match self.groups.get_mut(&group) {
-            Some(known) => known.absorb(record),
-            None => {
-                self.groups.insert(group, record.clone());
-            }
-        }
+        let group = (observer, identity, slot, hands);
+        self.groups.entry(group).or_default().push(record);
     }
 
-    /// All records.
+    /// The records that become one, where these are several.
+    pub fn into_groups(self) -> impl Iterator<Item = Vec<Observed>> {
+        let several = self.groups.into_iter().filter(|(_, group)| group.len() > 1);
+        several.map(|((observer, ..), records)| {
+            let observed = |record| Observed {
+                observer: observer.clone(),
+                record,
+            };
+            records.into_iter().map(observed).collect()
+        })
+    }
+
+    /// All records, merged.
     pub fn into_records(self) -> impl Iterator<Item = Observed> {
         let groups = self.groups.into_iter();
-        groups.map(|((observer, ..), record)| Observed { observer, record })
+        groups.filter_map(|((observer, ..), records)| {
+            let record = records.into_iter().reduce(|mut one, other| {
+                one.absorb(&other);
+                one
+            })?;
+            Some(Observed { observer, record })
+        })
     }
 }
 
@@ -54,10 +59,12 @@ impl Aggregate {
     /// Merges records that are some minutes old (see [`FINE_MINUTES`]).
     pub fn condense(&mut self, epochs: &AddressEpochs, now: Timestamp) {
         let mut condensed = Condensed::default();
-        for (observer, record) in self.records() {
-            condensed.add(observer, record, epochs, now);
+        for observed in self.take_records() {
+            condensed.add(observed, epochs, now);
         }
-        self.replace_records(condensed.into_records());
+        for observed in condensed.into_records() {
+            self.add_record(observed);
+        }
     }
 }
 
@@ -95,6 +102,7 @@ mod tests {
             verdict: Verdict::Established,
             opening: Opening::Handshake,
             labels: None,
+            observers: Default::default(),
             connections: 1,
             datagrams: 0,
             bytes_to_server: 10,

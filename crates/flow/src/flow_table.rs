@@ -3,22 +3,26 @@
 use super::record_builder::{RecordBuilder, ScanSummary};
 use super::{
     AddressEpochs, ConnectionSink, ConnectionTable, Decoded, FlowConfig, FlowCounters, FlowRecord,
-    Listeners, NameTable, OtherTraffic, PacketBatch,
+    Listeners, NameTable, Observers, OtherTraffic, OutOfBounds, PacketBatch,
 };
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The result of all packets of a run.
 #[derive(Debug, Clone, Default)]
 pub struct FlowResult {
     /// In order of client, server, port, protocol and the rest.
     pub records: Vec<FlowRecord>,
-    /// Clients with more failed targets than are recorded one by one, in order.
-    pub scans: Vec<ScanSummary>,
+    /// Clients with more failed targets than are recorded one by one, in order, and the nodes whose agents tell of it.
+    pub scans: Vec<(Observers, ScanSummary)>,
     pub counters: FlowCounters,
     pub names: NameTable,
     /// Traffic that no NetworkPolicy can express, in order.
     pub other: Vec<OtherTraffic>,
     /// Packets of such traffic beyond the pairs in `other`.
     pub other_overflow: u64,
+    /// What agents told of connections of other nodes, by node. Nothing else follows from it.
+    pub out_of_bounds: BTreeMap<Arc<str>, OutOfBounds>,
 }
 
 /// A connection table whose ended connections go to the sink `S`. `L` knows the listeners.
@@ -47,6 +51,7 @@ impl<L: Listeners> FlowTable<L, RecordBuilder> {
             names,
             other,
             other_overflow,
+            out_of_bounds: BTreeMap::new(),
         }
     }
 }

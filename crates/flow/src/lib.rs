@@ -15,9 +15,11 @@
 
 mod activity_windows;
 mod address_bound;
+mod admission;
 mod aggregate;
 mod batch_id;
 mod big_endian;
+mod bounds;
 mod budget;
 mod collector;
 mod condense;
@@ -44,17 +46,22 @@ mod popularity;
 mod record;
 mod record_builder;
 mod record_identity;
+mod silence;
 mod skip;
 mod table;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod told;
 
 pub use activity_windows::ActivityWindows;
 pub use address_bound::{AddressBound, UNBOUNDED_RECORDS};
+pub use admission::{Admission, Progress, Progresses};
 pub use aggregate::{Aggregate, Applied, SequenceSet};
 pub use batch_id::BatchId;
-pub use budget::{FINE_MINUTES, HOT_HOURS, IntakeBudget, IntakeLimits, IntakeUse};
+pub use bounds::{OutOfBounds, Standing, standing};
+pub use budget::{HOT_HOURS, IntakeBudget, IntakeLimits, IntakeUse, NodeLosses, Untaken};
 pub use collector::{Collector, CollectorLimits};
+pub use condense::Condensed;
 pub use connection_report::{ConnectionReport, ConnectionSink};
 pub use decode::{Decoded, arp_addresses, decode};
 pub use dedup::decide_by_listeners;
@@ -80,5 +87,7 @@ pub use popularity::Popularity;
 pub use record::{AddressEpochs, FlowRecord, Opening, Verdict};
 pub use record_builder::{RecordBuilder, ScanSummary};
 pub use record_identity::RecordIdentity;
+pub use silence::{Silence, Views, silence_of};
 pub use skip::{Skip, SkipCounters};
 pub use table::{ConnectionTable, FlowConfig, FlowCounters};
+pub use told::Told;

@@ -1,5 +1,6 @@
 //! What the flow room asks about addresses and does not know itself; the caller has the inventory.
 
+use super::{FlowRecord, Standing};
 use nanoseg_net::{Protocol, Timestamp};
 use std::net::{IpAddr, SocketAddr};
 
@@ -24,6 +25,11 @@ pub trait Listeners {
     /// Returns true if both are known to be addresses of one node, or of it and of a pod on it.
     fn is_same_node(&self, _one: IpAddr, _other: IpAddr, _at: Timestamp) -> bool {
         false
+    }
+
+    /// Whether the agent of that node may tell of the connection (rule: agent-speaks-for-its-node).
+    fn standing(&self, _node: &str, _record: &FlowRecord) -> Standing {
+        Standing::Own
     }
 
     /// Whose address it is. `None`: not known.

@@ -230,6 +230,7 @@ mod tests {
         let first = Timestamp::from_secs(at);
         FlowRecord {
             observers: Default::default(),
+            told: None,
             client: IpAddr::from([10, 0, 0, client]),
             server: IpAddr::from([10, 0, 1, 1]),
             port,

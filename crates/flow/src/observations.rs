@@ -106,6 +106,9 @@ losses! {
     FlowIncomplete "flow-incomplete" "Flows of a flow log without addresses or ports.";
     LogLost "log-lost" "Flows that the flow log itself reports as lost.";
     LogSampled "log-sampled" "Flows of a log that counted only some of the packets: an answer may not have been seen.";
+    TimeRefused "time-refused" "Records, scans and names of an agent of times that no spool explains: older than it reaches back, or ahead of the receiver's clock. The receiver refused them.";
+    SourceRefused "source-refused" "Records of an agent of a kind of source that no agent runs. The receiver refused them.";
+    ClaimRefused "claim-refused" "Records of an agent that say by name who the ends are: only flow logs do, and agents send none. The receiver refused them.";
     RecordOverBudget "record-over-budget" "Flow records beyond the receiver's budget, or of a time for which it has none: they teach nothing.";
     AddressMerged "address-merged" "Flow records of which one address is counted by its block, since too many addresses beyond the cluster came.";
     EdgeForgotten "edge-forgotten" "Edges that the store forgot before their time, for lack of room.";

@@ -1,6 +1,6 @@
 //! The flow record: what every source of observation emits and what the graph is built from.
 
-use super::{ActivityWindows, Observers, PeerLabels};
+use super::{ActivityWindows, Observers, PeerLabels, Told};
 use nanoseg_net::{Protocol, SECOND, Timestamp};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,8 @@ pub struct FlowRecord {
     pub labels: Option<Arc<PeerLabels>>,
     /// The nodes whose agents saw it, once the records of all observers were put together; empty before.
     pub observers: Observers,
+    /// When it was told, by the receiver's clock; `None` in files, and before a receiver has taken it.
+    pub told: Option<Told>,
     /// Connections (5-tuples), each counted once however often its packets were captured.
     pub connections: u64,
     /// UDP/SCTP datagrams to the server, copies counted once. 0 for TCP.
@@ -79,6 +81,22 @@ pub struct FlowRecord {
 }
 
 impl FlowRecord {
+    /// When it was told, or its own times where nobody told it.
+    pub fn told(&self) -> Told {
+        self.told.unwrap_or(Told {
+            first: self.first,
+            last: self.last,
+        })
+    }
+
+    /// Its own begin, or when it was told where it was not told in order (rule: told-by-the-receivers-clock).
+    pub fn believed_first(&self) -> Timestamp {
+        match self.told {
+            Some(told) if told.last > self.last => told.first,
+            _ => self.first,
+        }
+    }
+
     /// The number of datagrams if none was answered, else 0. A record without a datagram count (of a flow
     /// log) counts one datagram per connection.
     pub fn one_way_datagrams(&self) -> u64 {

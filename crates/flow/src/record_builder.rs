@@ -5,7 +5,7 @@
 
 use super::{
     ActivityWindows, AddressBound, ConnectionReport, ConnectionSink, FlowRecord, Observers,
-    Opening, PeerLabels, UNBOUNDED_RECORDS, Verdict,
+    Opening, PeerLabels, Told, UNBOUNDED_RECORDS, Verdict,
 };
 use nanoseg_net::{Protocol, Timestamp};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -108,6 +108,7 @@ struct Counts {
     windows: ActivityWindows,
     /// The number of the set of nodes that saw it; `NONE` if no agent did.
     observers: u32,
+    told: Option<Told>,
 }
 
 #[derive(Debug)]
@@ -132,8 +133,10 @@ pub struct RecordBuilder {
     /// Connections whose records are looked up together, so that the memory behind them is fetched
     /// at the same time.
     pending: Vec<(RecordKey, Counts)>,
-    failed_targets: FxHashMap<IpAddr, u32>,
-    scans: FxHashMap<Option<IpAddr>, Scan>,
+    /// Of each client, as each set of observers tells: nobody uses up the room of others.
+    failed_targets: FxHashMap<(IpAddr, u32), u32>,
+    failed_clients: FxHashMap<u32, usize>,
+    scans: FxHashMap<(Option<IpAddr>, u32), Scan>,
     max_failed_targets: usize,
     /// Counts outside addresses by block where there are too many.
     bound: Option<AddressBound>,
@@ -150,6 +153,7 @@ impl RecordBuilder {
             records: FxHashMap::default(),
             pending: Vec::with_capacity(PENDING),
             failed_targets: FxHashMap::default(),
+            failed_clients: FxHashMap::default(),
             scans: FxHashMap::default(),
             max_failed_targets,
             bound: None,
@@ -171,10 +175,10 @@ impl RecordBuilder {
     }
 
     /// All records and summaries, in order.
-    pub fn finish(mut self) -> (Vec<FlowRecord>, Vec<ScanSummary>) {
+    pub fn finish(mut self) -> (Vec<FlowRecord>, Vec<(Observers, ScanSummary)>) {
         self.flush();
         self.settle_mid_stream();
-        self.drain()
+        self.listing()
     }
 
     /// Removes and returns what has been collected so far, in order. Connections without a handshake keep
@@ -184,12 +188,15 @@ impl RecordBuilder {
         let mut next = RecordBuilder::new(self.max_failed_targets);
         // A scanner stays one, whenever the records are taken.
         next.failed_targets = std::mem::take(&mut self.failed_targets);
-        std::mem::replace(self, next).listing()
+        next.failed_clients = std::mem::take(&mut self.failed_clients);
+        let (records, scans) = std::mem::replace(self, next).listing();
+        (records, scans.into_iter().map(|(_, scan)| scan).collect())
     }
 
     /// Forgets which targets of clients failed: counting starts from zero.
     pub fn forget_failures(&mut self) {
         self.failed_targets.clear();
+        self.failed_clients.clear();
     }
 
     /// The number of records so far.
@@ -238,11 +245,12 @@ impl RecordBuilder {
                 last: record.last,
                 windows: record.windows,
                 observers,
+                told: record.told,
             },
         );
     }
 
-    fn listing(mut self) -> (Vec<FlowRecord>, Vec<ScanSummary>) {
+    fn listing(mut self) -> (Vec<FlowRecord>, Vec<(Observers, ScanSummary)>) {
         let records = std::mem::take(&mut self.records);
         let mut records: Vec<_> = records
             .into_iter()
@@ -263,9 +271,12 @@ impl RecordBuilder {
         let mut scans: Vec<_> = self
             .scans
             .into_iter()
-            .map(|(client, scan)| build_summary(client, &scan))
+            .map(|((client, observers), scan)| {
+                let observers = self.observers.value(observers).unwrap_or_default();
+                (observers, build_summary(client, &scan))
+            })
             .collect();
-        scans.sort();
+        scans.sort_by(|(one, a), (other, b)| (a, one).cmp(&(b, other)));
         (records, scans)
     }
 
@@ -402,6 +413,7 @@ impl RecordBuilder {
             opening: key.opening,
             labels: self.labels.value(key.labels),
             observers: self.observers.value(counts.observers).unwrap_or_default(),
+            told: counts.told,
             connections: counts.connections,
             datagrams: counts.datagrams,
             bytes_to_server: counts.bytes_to_server,
@@ -438,7 +450,7 @@ impl RecordBuilder {
             Verdict::Unanswered | Verdict::Refused | Verdict::OneWay
         ) && let Some(client) = self.addresses.value(key.client)
             && let Some(server) = self.addresses.value(key.server)
-            && let Some(under) = self.is_too_much(client)
+            && let Some(under) = self.is_too_much(client, counts.observers)
         {
             let target = (SocketAddr::new(server, key.port), key.protocol);
             self.fail(under, target, &counts);
@@ -448,7 +460,8 @@ impl RecordBuilder {
     }
 
     fn fail(&mut self, client: Option<IpAddr>, target: (SocketAddr, Protocol), counts: &Counts) {
-        let scan = self.scans.entry(client).or_insert_with(|| Scan {
+        let under = (client, counts.observers);
+        let scan = self.scans.entry(under).or_insert_with(|| Scan {
             connections: 0,
             addresses: FxHashSet::default(),
             ports: vec![0; 1024],
@@ -472,13 +485,16 @@ impl RecordBuilder {
     }
 
     /// The client to sum a failed connection up under, if its targets are too many to record.
-    fn is_too_much(&mut self, client: IpAddr) -> Option<Option<IpAddr>> {
-        if !self.failed_targets.contains_key(&client)
-            && self.failed_targets.len() >= MAX_FAILED_CLIENTS
-        {
-            return Some(None);
+    fn is_too_much(&mut self, client: IpAddr, observers: u32) -> Option<Option<IpAddr>> {
+        let key = (client, observers);
+        if !self.failed_targets.contains_key(&key) {
+            let clients = self.failed_clients.entry(observers).or_default();
+            if *clients >= MAX_FAILED_CLIENTS {
+                return Some(None);
+            }
+            *clients += 1;
         }
-        let targets = self.failed_targets.entry(client).or_insert(0);
+        let targets = self.failed_targets.entry(key).or_insert(0);
         if (*targets as usize) < self.max_failed_targets {
             *targets += 1;
             None
@@ -531,6 +547,7 @@ impl ConnectionSink for RecordBuilder {
             last: connection.last,
             windows: connection.windows,
             observers: NONE,
+            told: None,
         };
         self.pending.push((key, counts));
         if self.pending.len() >= PENDING {
@@ -549,6 +566,7 @@ impl Counts {
         self.first = self.first.min(other.first);
         self.last = self.last.max(other.last);
         self.windows.merge(&other.windows);
+        self.told = Told::merge(self.told, other.told);
         if self.observers != other.observers {
             let [mut all, more] = [self.observers, other.observers]
                 .map(|number| observers.value(number).unwrap_or_default());

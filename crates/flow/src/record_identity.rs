@@ -1,7 +1,7 @@
 //! Which flow records have one identity, and how their counts are merged. The counts of one
 //! identity add up in any order.
 
-use super::{FlowRecord, Opening, PeerLabels, ScanSummary, Verdict};
+use super::{FlowRecord, Opening, PeerLabels, ScanSummary, Told, Verdict};
 use nanoseg_net::{Protocol, SECOND};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -88,6 +88,7 @@ impl FlowRecord {
         self.last = self.last.max(other.last);
         self.windows.merge(&other.windows);
         self.observers.extend(&other.observers);
+        self.told = Told::merge(self.told, other.told);
     }
 
     /// The same record with client and server exchanged. `None` if the client's port is not known.

@@ -9,7 +9,7 @@ use super::{
     Graph, MAX_OBSERVERS, Peer, findings, implied_edges, outside_blocks, port_scan, service_gaps,
 };
 use nanoseg_finding::Finding;
-use nanoseg_flow::{FlowRecord, FlowResult, Popularity};
+use nanoseg_flow::{FlowRecord, FlowResult, Popularity, Told};
 use nanoseg_inventory::{Inventory, WorkloadId};
 use nanoseg_net::{self as net, Protocol};
 use rustc_hash::FxHashMap;
@@ -116,6 +116,7 @@ pub(super) fn assemble(
     }
     findings.extend(findings::findings(&graph, attribution.inventory));
     findings.extend(findings::not_expressible(&seen.other, attribution));
+    findings.extend(findings::out_of_bounds(&seen.out_of_bounds));
     Assembled {
         built: Built {
             graph,
@@ -171,7 +172,7 @@ impl RawGraph {
                 continue;
             }
             let attributed = attribution.attribute(&record);
-            attempts.note(attributed.client, &record);
+            attempts.note(attributed.client, &record, attribution.inventory);
             note_names(&mut names, &record, &attributed, seen, attribution);
             for (address, workload) in attribution.named_without_owner(&record) {
                 named_at.entry(address).or_default().insert(workload);
@@ -335,6 +336,7 @@ fn count(edge: &mut Edge, record: &FlowRecord) {
     edge.first = Some(edge.first.map_or(record.first, |t| t.min(record.first)));
     edge.last = Some(edge.last.map_or(record.last, |t| t.max(record.last)));
     edge.windows.merge(&record.windows);
+    edge.told = Told::merge(edge.told, Some(record.told()));
     keep_earliest(&mut edge.evidence, evidence(record));
     edge.evidence_total += 1;
 }

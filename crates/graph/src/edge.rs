@@ -2,8 +2,8 @@
 
 use super::lesson::{Tally, decide};
 use super::peer::Peer;
-use super::sightings::{Corroboration, MAX_OBSERVERS, Outcome, Sightings, Views};
-use nanoseg_flow::{ActivityWindows, Observers, Opening, Verdict};
+use super::sightings::{Corroboration, MAX_OBSERVERS, Outcome, Sightings};
+use nanoseg_flow::{ActivityWindows, Observers, Opening, Told, Verdict, Views};
 use nanoseg_net::{Protocol, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,6 +93,10 @@ pub struct Edge {
     /// Which of them stand at its ends, and which agents that do saw nothing of it.
     #[serde(skip)]
     pub sightings: Sightings,
+    /// When it was told by the receiver's clock, or its own times where nobody told it. Who tells it cannot move these
+    /// back. `None` for an implied edge.
+    #[serde(skip)]
+    pub told: Option<Told>,
     /// What decides the lesson beyond the public fields.
     #[serde(skip)]
     pub tally: Tally,
@@ -123,6 +127,7 @@ impl Edge {
             evidence_total: 0,
             observers: Observers::default(),
             sightings: Sightings::default(),
+            told: None,
             tally: Tally::default(),
         }
     }
@@ -150,6 +155,7 @@ impl Edge {
         self.evidence_total = self.evidence_total.saturating_add(other.evidence_total);
         self.observers.extend_up_to(&other.observers, MAX_OBSERVERS);
         self.sightings.merge(&other.sightings);
+        self.told = Told::merge(self.told, other.told);
         self.tally.merge(&other.tally);
         self.inferred &= other.inferred;
         let implied = [&self.lesson, &other.lesson].into_iter();
@@ -221,6 +227,18 @@ impl Edge {
         self.evidence
             .sort_by(|a, b| (a.first, a).cmp(&(b.first, b)));
         self.evidence.truncate(Edge::MAX_EVIDENCE);
+    }
+
+    /// Since when it is known by the receiver's clock: nobody told of it before. The time of its first connection where
+    /// agents did not tell of it.
+    pub fn known_since(&self) -> Option<Timestamp> {
+        self.told.map(|told| told.first).or(self.first)
+    }
+
+    /// The last time that it went on, as far as whoever told it is believed: never before a time that its node had told
+    /// already (rule: told-by-the-receivers-clock).
+    pub fn believed_last(&self) -> Option<Timestamp> {
+        self.last.max(self.told.map(|told| told.last))
     }
 
     /// Whether connections with this outcome were seen at both ends. `views`: when each node's agent observed; `now`

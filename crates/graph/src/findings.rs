@@ -6,11 +6,12 @@ use super::public_entry::{PublicEntryChoice, public_entries, public_entry_findin
 use super::service_gaps::missing_services;
 use super::{Graph, Peer, Unattributed, UnattributedReason};
 use nanoseg_finding::{Code, Finding};
-use nanoseg_flow::{OtherKind, OtherTraffic, Verdict};
+use nanoseg_flow::{OtherKind, OtherTraffic, OutOfBounds, Verdict};
 use nanoseg_inventory::Inventory;
 use nanoseg_net::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// How many examples a finding carries.
 pub(super) const SAMPLES: usize = 5;
@@ -26,6 +27,22 @@ pub(super) fn findings(graph: &Graph, inventory: &Inventory) -> Vec<Finding> {
     }
     findings.extend(host_network(inventory));
     findings
+}
+
+/// What agents told of connections of other nodes (rule: agent-speaks-for-its-node).
+pub(super) fn out_of_bounds(by_node: &BTreeMap<Arc<str>, OutOfBounds>) -> Vec<Finding> {
+    let findings = by_node.iter().map(|(node, told)| {
+        let message = format!(
+            "its agent told of {} connections ({} records) between others, the last at {}; nothing of it counts",
+            told.connections, told.records, told.last
+        );
+        let samples = told.samples.iter();
+        let samples = samples.map(|(client, server, protocol)| {
+            format!("{client} → {server}/{protocol}")
+        });
+        Finding::new(Code::AgentOutOfBounds, format!("node {node}"), message).with_samples(samples)
+    });
+    findings.collect()
 }
 
 /// The findings that edges give.

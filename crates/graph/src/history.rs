@@ -10,7 +10,7 @@ use super::build::{EdgeKey, Edges, RawGraph};
 use super::edge::Edge;
 use super::peer::Peer;
 use super::{InventoryListeners, address_epochs, outside_blocks, port_scan};
-use nanoseg_flow::{Aggregate, FlowConfig};
+use nanoseg_flow::{Aggregate, FlowConfig, Observers};
 use nanoseg_inventory::Inventory;
 use nanoseg_net::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,9 @@ pub struct FoldedScan {
     /// The number of attempts beyond those, as far as they were counted.
     pub more: u64,
     pub last: Timestamp,
+    /// The nodes whose agents alone tell of it; empty where its own node or several show it.
+    #[serde(default, skip_serializing_if = "Observers::is_empty")]
+    pub told_by: Observers,
 }
 
 impl FoldedScan {
@@ -45,6 +48,11 @@ impl FoldedScan {
         self.failed.extend(&other.failed);
         self.more = self.more.saturating_add(other.more);
         self.last = self.last.max(other.last);
+        if self.told_by.is_empty() || other.told_by.is_empty() {
+            self.told_by = Observers::default();
+        } else {
+            self.told_by.extend(&other.told_by);
+        }
         self.cut();
     }
 
@@ -102,6 +110,24 @@ impl History {
     /// Counts outside addresses beyond the bound by their blocks (rule: outside-addresses-are-bounded).
     pub fn bound_outside(&mut self) {
         outside_blocks::bound(&mut self.edges);
+    }
+
+    /// Forgets edges and scans that were last seen before `before`, and beyond `most` edges those that were seen longest
+    /// ago; with the edges go the names of their addresses.
+    pub fn forget(&mut self, before: Timestamp, most: usize) {
+        let last = |edge: &Edge| edge.last.unwrap_or(Timestamp::MIN);
+        self.edges.retain(|_, edge| last(edge) >= before);
+        self.scans.retain(|_, scan| scan.last >= before);
+        let beyond = self.edges.len().saturating_sub(most);
+        if beyond > 0 {
+            let mut times: Vec<Timestamp> = self.edges.values().map(last).collect();
+            let (_, border, _) = times.select_nth_unstable(beyond - 1);
+            let border = *border;
+            self.edges.retain(|_, edge| last(edge) > border);
+        }
+        let servers: BTreeSet<&Peer> = self.edges.keys().map(|key| &key.1).collect();
+        self.names
+            .retain(|address, _| servers.contains(&Peer::Outside(*address)));
     }
 
     /// Adds one edge.

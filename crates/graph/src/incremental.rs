@@ -21,7 +21,8 @@ use super::{
 };
 use nanoseg_finding::Finding;
 use nanoseg_flow::{
-    AddressEpochs, Aggregate, FlowConfig, FlowRecord, FlowResult, Opening, decide_by_listeners,
+    AddressEpochs, Aggregate, FlowConfig, FlowRecord, FlowResult, Opening, Standing,
+    decide_by_listeners, standing,
 };
 use nanoseg_inventory::{Inventory, WorkloadId};
 use nanoseg_net::Protocol;
@@ -112,6 +113,7 @@ impl IncrementalGraph {
             .map(|record| decide_by_listeners(record, &listeners))
             .filter(|record| record.client != record.server || record.via.is_some())
             .filter(|record| !is_loopback(record))
+            .filter(|record| counts(record, &listeners))
             .collect();
         let mut edges_by_key = EdgesByKey::default();
         for record in &records {
@@ -168,7 +170,7 @@ impl IncrementalGraph {
             let Some(edge) = raw.edges.remove(key) else {
                 continue;
             };
-            if scanners.contains(&key.0) && matches!(edge.lesson, Lesson::Ignored(_)) {
+            if port_scan::is_of_scan(&scanners, &key.0, &edge) {
                 new_scanner |= self.has_unanswered_edges(&key.0);
                 continue;
             }
@@ -263,6 +265,12 @@ impl IncrementalGraph {
     pub fn edges(&self) -> impl Iterator<Item = (&EdgeKey, &Edge)> {
         self.edges.iter()
     }
+}
+
+/// Returns true if whoever told of it may (rule: agent-speaks-for-its-node).
+fn counts(record: &FlowRecord, listeners: &InventoryListeners<'_>) -> bool {
+    let mut nodes = record.observers.iter();
+    nodes.all(|node| standing(node, record, listeners) == Standing::Own)
 }
 
 fn result(records: &Aggregate, inventory: &Inventory, epochs: &AddressEpochs) -> FlowResult {

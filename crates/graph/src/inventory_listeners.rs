@@ -1,7 +1,7 @@
 //! What the flow room needs of the inventory, as plain data: listeners, and the times at which addresses
 //! changed their owner. Flow and inventory do not know each other.
 
-use nanoseg_flow::{AddressEpochs, AddressKind, Listeners, Translation};
+use nanoseg_flow::{AddressEpochs, AddressKind, FlowRecord, Listeners, Standing, Translation};
 use nanoseg_inventory::{HostPort, Inventory, Node, Owner, Service, ServicePort};
 use nanoseg_net::{Protocol, Timestamp};
 use std::net::{IpAddr, SocketAddr};
@@ -54,6 +54,10 @@ impl Listeners for InventoryListeners<'_> {
             Owner::Service(_) | Owner::Unknown | Owner::Outside => None,
         };
         node(one).is_some_and(|name| node(other) == Some(name))
+    }
+
+    fn standing(&self, node: &str, record: &FlowRecord) -> Standing {
+        super::standing::of(node, record, self)
     }
 
     fn kind(&self, address: IpAddr, at: Timestamp) -> Option<AddressKind> {

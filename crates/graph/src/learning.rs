@@ -51,6 +51,21 @@ impl Estimate {
     }
 }
 
+impl Estimate {
+    /// Takes into account that this share of what should have been seen was lost, 0 to 1 (rule: loss-is-counted): the
+    /// coverage is of the rest.
+    pub fn note_lost(&mut self, share: f64) {
+        if share > 0.0 {
+            self.coverage *= 1.0 - share.min(1.0);
+            let percent = share * 100.0;
+            self.confidence = format!(
+                "{percent:.1} % of the records were lost; {}",
+                self.confidence
+            );
+        }
+    }
+}
+
 /// The estimate overall and for each workload (edges with the workload at either end).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Learning {
@@ -146,7 +161,8 @@ impl Grid {
                 2 => in_two += 1,
                 _ => {}
             }
-            last_new_edge = last_new_edge.max(edge.first);
+            // Who tells of an edge cannot make it older than it is known.
+            last_new_edge = last_new_edge.max(edge.known_since());
         }
         let missing = once as f64 / connections.max(1) as f64;
         let (unseen, low, high) = chao2(in_one as f64, in_two as f64, f64::from(self.windows));

@@ -32,6 +32,7 @@ mod public_entry;
 mod requirement;
 mod service_gaps;
 mod sightings;
+mod standing;
 mod stored_edge;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -50,6 +51,7 @@ pub use inventory_listeners::{InventoryListeners, address_epochs};
 pub use learning::{Estimate, Learning, estimate};
 pub use lesson::Tally;
 pub use lookups::ImpliedLookups;
+pub use nanoseg_flow::Views;
 pub use open_directions::{IsolationOptions, OpenDirections, OpenReason, UnattributedTraffic};
 pub use outside_blocks::{beyond_bound, block_peer};
 pub use peer::Peer;
@@ -57,7 +59,7 @@ pub use public_entry::{PublicEntry, PublicEntryChoice, public_entries, public_en
 pub use requirement::{
     End, Requirement, Requiring, ServiceEnforcement, ServiceEnforcements, requirements,
 };
-pub use sightings::{Corroboration, MAX_OBSERVERS, Outcome, Sightings, Views};
+pub use sightings::{Corroboration, MAX_OBSERVERS, Outcome, Sightings};
 pub use stored_edge::StoredEdge;
 pub use unattributed::{Unattributed, UnattributedReason};
 pub use vantage::{CaptureNodes, Certainty, InView, UnseenPod, Vantage, nodes_of_capture};

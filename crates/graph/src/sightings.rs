@@ -3,26 +3,15 @@
 //! A connection passes the nodes of both ends. If only the agent of one of them tells of it, either the other one's
 //! batch is under way, or that node has no agent, or it did not happen as it is told.
 
-use nanoseg_flow::{FlowRecord, Observers, SPOOL_REACH, Verdict};
-use nanoseg_net::{TimeSpans, Timestamp};
+use nanoseg_flow::{FlowRecord, Observers, Silence, Verdict, Views, silence_of};
+use nanoseg_net::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
-
-/// When each node's agent observed, by the batches that it sent ([`nanoseg_flow::Aggregate::views`]).
-pub type Views = BTreeMap<Arc<str>, TimeSpans>;
 
 /// The most nodes that an edge names as its observers.
 pub const MAX_OBSERVERS: usize = 16;
 /// The most groups of nodes that an end of an edge keeps because they did not see it.
 const MAX_UNSEEN: usize = 4;
-/// The clocks of two nodes differ by less than this, in seconds (rule: clocks-are-aligned).
-const CLOCKS: i64 = 10;
-/// An agent that observed for so long after a connection began has told of it, in seconds: it reports an open
-/// connection after seconds, and sends a batch every half a minute at the latest.
-const SETTLED: i64 = 60;
-
 /// Whether connections of an edge were seen at both ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Corroboration {
@@ -127,6 +116,12 @@ impl Sightings {
         both.all(|(side, more)| !side.seen.is_empty() || more.seen.is_empty())
     }
 
+    /// Returns true if the agent of a client's own node saw some of it.
+    pub(super) fn is_seen_at_client(&self) -> bool {
+        let mut sides = [&self.answered, &self.failed].into_iter();
+        sides.any(|sides| !sides[0].seen.is_empty())
+    }
+
     /// Returns true if no agent told of it.
     pub fn is_empty(&self) -> bool {
         let mut sides = self.answered.iter().chain(&self.failed);
@@ -154,7 +149,7 @@ impl Sightings {
         let (mut missing, mut waiting) = (Observers::default(), Observers::default());
         for side in sides.iter().filter(|side| side.seen.is_empty()) {
             for (nodes, first, last) in &side.unseen {
-                match silence_of(nodes, (*first, *last), views, now) {
+                match silence_of_all(nodes, (*first, *last), views, now) {
                     Silence::Observed => missing.extend(nodes),
                     Silence::UnderWay => waiting.extend(nodes),
                     Silence::NotObserved => {}
@@ -216,48 +211,13 @@ impl Side {
     }
 }
 
-/// What it means that a node's agent does not tell of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Silence {
-    /// It observed then: the connection did not pass it.
-    Observed,
-    /// What it observed then may still come.
-    UnderWay,
-    /// It did not observe then.
-    NotObserved,
-}
-
-/// The same of several nodes, of which the connection must have passed one.
-fn silence_of(
+/// What the silence of several nodes means, of which the connection must have passed one.
+fn silence_of_all(
     nodes: &Observers,
-    (first, last): (Timestamp, Timestamp),
+    times: (Timestamp, Timestamp),
     views: &Views,
     now: Timestamp,
 ) -> Silence {
-    let of_one = |node: &Arc<str>| {
-        let Some(view) = views.get(node) else {
-            return Silence::NotObserved;
-        };
-        // At some time of the connections, for long enough before and after.
-        let was_watching = |(from, until): (Timestamp, Timestamp)| {
-            first.max(from.plus_secs(CLOCKS)) <= last.min(until.plus_secs(-SETTLED))
-        };
-        if view.iter().any(was_watching) {
-            return Silence::Observed;
-        }
-        let has_told = view
-            .range()
-            .is_some_and(|(_, until)| last.plus_secs(SETTLED) <= until);
-        let may_come = !has_told && now.secs_since(last) <= SPOOL_REACH;
-        if may_come {
-            Silence::UnderWay
-        } else {
-            Silence::NotObserved
-        }
-    };
-    nodes
-        .iter()
-        .map(of_one)
-        .max()
-        .unwrap_or(Silence::NotObserved)
+    let of_one = nodes.iter().map(|node| silence_of(node, times, views, now));
+    of_one.max().unwrap_or(Silence::NotObserved)
 }

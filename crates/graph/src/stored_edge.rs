@@ -4,7 +4,7 @@
 use super::edge::Edge;
 use super::lesson::Tally;
 use super::sightings::Sightings;
-use nanoseg_flow::ActivityWindows;
+use nanoseg_flow::{ActivityWindows, Told};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -25,6 +25,8 @@ struct Parts {
     tally: Tally,
     #[serde(default, skip_serializing_if = "Sightings::is_empty")]
     sightings: Sightings,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    told: Option<Told>,
 }
 
 impl From<StoredEdge> for Parts {
@@ -36,6 +38,7 @@ impl From<StoredEdge> for Parts {
             node_ports: edge.node_ports.clone(),
             tally: edge.tally,
             sightings: edge.sightings.clone(),
+            told: edge.told,
             edge,
         }
     }
@@ -56,7 +59,16 @@ impl TryFrom<Parts> for StoredEdge {
             node_ports: parts.node_ports,
             tally: parts.tally,
             sightings: parts.sightings,
+            told: parts.told.or_else(|| own_times(&parts.edge)),
             ..parts.edge
         }))
     }
+}
+
+/// What earlier versions stored was told at its own times, as far as is known.
+fn own_times(edge: &Edge) -> Option<Told> {
+    Some(Told {
+        first: edge.first?,
+        last: edge.last?,
+    })
 }

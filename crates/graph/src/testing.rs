@@ -10,6 +10,11 @@ use std::net::{IpAddr, SocketAddr};
 /// Two nodes; web on n1 (10.244.1.5), two more pods behind Service `api` (10.244.2.6 and .7, 8080 and
 /// 9090), DNS (10.244.2.53), the API server at 172.18.0.9:6443.
 pub fn cluster() -> Inventory {
+    cluster_with(&[])
+}
+
+/// The same with more objects.
+pub fn cluster_with(more: &[String]) -> Inventory {
     let service = |namespace: &str, name: &str, ip: &str, port: u16, extra: &str| {
         format!(
             "apiVersion: v1\nkind: Service\nmetadata: {{namespace: {namespace}, name: {name}}}\n\
@@ -43,6 +48,7 @@ pub fn cluster() -> Inventory {
         tcp(service("default", "kubernetes", "10.96.0.1", 443, "")),
         tcp(slice("default", "kubernetes", 0, 6443, "172.18.0.9")),
     ];
+    let documents = [&documents[..], more].concat();
     testing::inventory(&documents.join("\n---\n")).0
 }
 
@@ -57,6 +63,7 @@ pub fn record(client: &str, server: &str, verdict: Verdict) -> FlowRecord {
     let first = Timestamp::from_secs(1_800_000_000);
     FlowRecord {
         observers: Default::default(),
+        told: None,
         client: ip(client),
         server: server.ip(),
         port: server.port(),

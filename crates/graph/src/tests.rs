@@ -1,5 +1,6 @@
 //! The rules of attribution and learning, each by a small cluster and hand-made flow records.
 
+mod bounds;
 mod declared;
 mod foreign_endpoints;
 mod history;

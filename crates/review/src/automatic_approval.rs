@@ -31,6 +31,9 @@ pub fn may_approve(
     if asked_by_blocked || has(Code::BlockedTraffic) {
         return Err("blocked traffic asked for it".into());
     }
+    if has(Code::ClosedOnPurpose) {
+        return Err("it opens what was closed on purpose".into());
+    }
     if let Some(code) = UNAPPROVED.into_iter().find(|code| has(*code)) {
         return Err(format!(
             "it is for a workload whose images are not approved: {code}"
@@ -166,6 +169,7 @@ mod tests {
         assert!(check(&impact(&[Code::PortScan]), false).is_err());
         assert!(check(&impact(&[Code::PublicEntry]), false).is_err());
         assert!(check(&impact(&[Code::BlockedTraffic]), false).is_err());
+        assert!(check(&impact(&[Code::ClosedOnPurpose]), false).is_err());
         assert!(check(&impact(&[]), true).is_err());
         let coverage = |percent| Impact {
             coverage: percent,

@@ -71,7 +71,8 @@ pub fn violations(
         .edges()
         .into_iter()
         .filter_map(|(client, server, edge)| {
-            let last = edge.last.filter(|_| edge.connections() > 0)?;
+            // Who tells of it cannot move it before the policy (rule: told-by-the-receivers-clock).
+            let last = edge.believed_last().filter(|_| edge.connections() > 0)?;
             let (at_client, at_server) = (concerned(client, last), concerned(server, last));
             (at_client || at_server).then_some(Suspect {
                 client,
@@ -115,7 +116,7 @@ pub fn violations(
                 port: edge.port,
                 verdicts: edge.verdicts.clone(),
                 first: edge.first.unwrap_or_default(),
-                last: edge.last.unwrap_or_default(),
+                last: edge.believed_last().unwrap_or_default(),
                 connections: edge.connections(),
                 requirement,
                 may_be_proposed: listeners.may_be_proposed(client, server, edge),

@@ -5,6 +5,7 @@
 //! in RFC 3339; the tables keep them in nanoseconds since the Unix epoch.
 
 mod error;
+mod merge;
 mod read;
 mod schema;
 #[cfg(test)]
@@ -13,11 +14,15 @@ mod words;
 mod write;
 
 pub use error::FlowStoreError;
-pub(super) use read::{load_losses, load_records};
+pub(super) use merge::merge_records;
+pub(super) use read::{each_record, load_losses, load_records};
 
 use nanoseg_flow::{Aggregate, Applied, FlowBatch};
+use nanoseg_net::TimeSpans;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long to wait for another process that is writing.
@@ -119,13 +124,41 @@ impl FlowStore {
     /// # Errors
     /// If it cannot be read, or holds values that nanoseg never writes.
     pub fn load(&self) -> Result<Aggregate, FlowStoreError> {
-        read::load(&self.connection).map_err(|e| match e {
+        self.loaded(read::load_since(&self.connection, i64::MIN))
+    }
+
+    /// Reads what [`FlowStore::load`] reads, but only the records that began in the hour `hour` (since the Unix epoch) or
+    /// later.
+    ///
+    /// # Errors
+    /// If it cannot be read, or holds values that nanoseg never writes.
+    pub fn load_since(&self, hour: i64) -> Result<Aggregate, FlowStoreError> {
+        self.loaded(read::load_since(
+            &self.connection,
+            hour.saturating_mul(3600),
+        ))
+    }
+
+    fn loaded(
+        &self,
+        outcome: Result<Aggregate, read::ReadError>,
+    ) -> Result<Aggregate, FlowStoreError> {
+        outcome.map_err(|e| match e {
             read::ReadError::Sqlite(e) => self.failed("read", e),
             read::ReadError::Content(what) => FlowStoreError::Content {
                 path: self.path.clone(),
                 what,
             },
         })
+    }
+
+    /// Reads when each node's agent observed.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn views(&self) -> Result<BTreeMap<Arc<str>, TimeSpans>, FlowStoreError> {
+        let views = read::views(&self.connection);
+        views.map_err(|error| self.failed("read", error))
     }
 
     fn failed(&self, action: &'static str, error: rusqlite::Error) -> FlowStoreError {

@@ -2,6 +2,8 @@
 //! auditors, and the one SQLite file of flow records, edges, reviews and the record.
 
 #[cfg(feature = "database")]
+mod backup;
+#[cfg(feature = "database")]
 pub mod evidence;
 #[cfg(feature = "database")]
 mod flows;
@@ -14,12 +16,15 @@ pub mod spool;
 mod state_lock;
 
 #[cfg(feature = "database")]
+pub use backup::back_up;
+#[cfg(feature = "database")]
 pub use flows::{FlowStore, FlowStoreError};
 pub use folder::{FolderError, OutputFolder, WriteSummary};
 #[cfg(feature = "database")]
 pub use reviews::{
-    BreakGlassEntry, BreakGlassLog, Commit, DepartedPod, EndedReview, FoldSummary, HourEdge,
-    Loaded, ReviewStore, ReviewStoreError, StoredDecision, StoredSegment,
+    BreakGlassEntry, BreakGlassLog, Commit, DepartedPod, EndedReview, FoldStep, FoldSummary,
+    Forgotten, HourEdge, Loaded, ReviewStore, ReviewStoreError, StoreLimits, StoreSize,
+    StoredDecision, StoredSegment,
 };
 #[cfg(feature = "database")]
 pub use spool::{BatchCodec, Spool, SpoolError, SpoolLimits, SpoolState};

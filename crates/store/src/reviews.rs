@@ -4,18 +4,25 @@
 //!
 //! Bodies are JSON that rooms below write and read; here they are text.
 
+mod backlog;
+#[cfg(test)]
+mod bound_tests;
+mod bounds;
 mod break_glass;
+mod condense;
 mod edges;
 mod error;
+mod fold;
 mod hours;
 mod read;
 #[cfg(test)]
 mod tests;
 mod write;
 
+pub use bounds::{Forgotten, StoreLimits, StoreSize};
 pub use break_glass::{BreakGlassEntry, BreakGlassLog};
-pub use edges::FoldSummary;
 pub use error::ReviewStoreError;
+pub use fold::{FoldStep, FoldSummary};
 pub use hours::HourEdge;
 
 use super::flows;

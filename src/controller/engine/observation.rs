@@ -3,16 +3,18 @@
 
 use super::malformed;
 use crate::cluster::live::Watches;
+use crate::controller::folder::{FoldNews, KEPT_HOURS};
 use crate::finding::{Code, Finding};
-use crate::flow::FlowBatch;
+use crate::flow::{Aggregate, FlowBatch};
 use crate::graph::{
     Built, Graph, GraphOptions, Learning, Requirement, ServiceEnforcement, ServiceEnforcements,
-    estimate, requirements,
+    Views, estimate, requirements,
 };
 use crate::inventory::{Inventory, OwnerRule, WorkloadId, foreign_policies, is_ours};
 use crate::net::{TimeSpans, Timestamp};
 use crate::pipeline::LiveGraph;
 use crate::risk::Approved;
+use crate::store::StoreLimits;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -89,6 +91,8 @@ pub struct Observation {
     /// How long the last full build took, and when it ended.
     cost: Duration,
     built_at: Option<Instant>,
+    /// When records were merged last.
+    tidied: Option<Timestamp>,
     pub built: Built,
     pub learning: Option<Learning>,
 }
@@ -110,13 +114,15 @@ impl Observation {
             uncounted: false,
             cost: Duration::ZERO,
             built_at: None,
+            tidied: None,
             built: Built::default(),
             learning: None,
         }
     }
 
     /// Adds a batch of an agent.
-    pub fn ingest(&mut self, batch: FlowBatch) {
+    pub fn ingest(&mut self, batch: FlowBatch, now: Timestamp) {
+        self.live.note_losses(&batch, now);
         self.live.apply(batch);
         self.has_new = true;
     }
@@ -205,6 +211,7 @@ impl Observation {
         // Up to the last observation, not up to now: so an estimate does not change while nothing happens.
         let span = self.live.span();
         self.learning = span.map(|(begin, end)| estimate(&self.built.graph, begin, end));
+        self.lessen_by_losses();
         self.incomplete = false;
         self.uncounted = false;
         self.cost = began.elapsed();
@@ -240,10 +247,20 @@ impl Observation {
         self.live.recent(since, &self.inventory)
     }
 
+    /// Returns the records of connections that began at `since` or later, as each observer reported them.
+    pub fn attempts(&self, since: Timestamp) -> Aggregate {
+        self.live.hot().since(since)
+    }
+
     /// Returns when each node's agent observed.
     pub fn views(&self) -> impl Iterator<Item = (&str, &TimeSpans)> {
         let views = self.live.hot().views();
         views.iter().map(|(node, times)| (&**node, times))
+    }
+
+    /// Returns when each node's agent observed, by node.
+    pub fn views_by_node(&self) -> &Views {
+        self.live.hot().views()
     }
 
     /// Returns the time of the first observation.
@@ -256,9 +273,50 @@ impl Observation {
         &self.labelled_ours
     }
 
-    /// Folds what began before the hour `before`.
-    pub fn fold(&mut self, before: Timestamp) {
-        self.live.fold(before, &self.inventory);
-        self.incomplete = true;
+    /// Takes what the store has folded.
+    pub fn take_folded(&mut self, news: FoldNews) {
+        match news {
+            FoldNews::Hours(hours) => {
+                self.live.take_folded(&hours);
+                self.incomplete = true;
+            }
+            FoldNews::Until(hour) => self.live.forget_hours(hour),
+        }
+    }
+
+    /// Merges older records and forgets older edges, once a minute.
+    pub fn tidy(&mut self, now: Timestamp) {
+        let is_due = self
+            .tidied
+            .is_none_or(|tidied| now.secs_since(tidied) >= 60);
+        if is_due && self.generation.is_some() {
+            let before = Timestamp::from_hour(now.hour() - KEPT_HOURS);
+            let most = usize::try_from(StoreLimits::default().edges).unwrap_or(usize::MAX);
+            self.live.tidy(&self.inventory, now, before, most);
+            self.tidied = Some(now);
+        }
+    }
+
+    /// Lowers the estimates of workloads by what was lost of what the nodes of their pods sent.
+    fn lessen_by_losses(&mut self) {
+        let Some(learning) = &mut self.learning else {
+            return;
+        };
+        let lost = self.live.lost();
+        let mut shares: BTreeMap<&WorkloadId, f64> = BTreeMap::new();
+        for pod in &self.inventory.pods {
+            let share = pod.node.as_deref().map_or(0.0, |node| lost.share(node));
+            if share > 0.0 {
+                let known = shares.entry(&pod.workload).or_default();
+                *known = known.max(share);
+            }
+        }
+        let most = shares.values().copied().fold(0.0, f64::max);
+        learning.overall.note_lost(most);
+        for (id, share) in shares {
+            if let Some(estimate) = learning.workloads.get_mut(id) {
+                estimate.note_lost(share);
+            }
+        }
     }
 }

@@ -215,7 +215,7 @@ impl FlowLogs {
             });
         }
         let rest = Observations {
-            scans: seen.scans,
+            scans: seen.scans.into_iter().map(|(_, scan)| scan).collect(),
             names: seen.names.drain(),
             other: seen.other,
             ..Observations::default()

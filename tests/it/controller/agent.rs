@@ -140,6 +140,7 @@ fn record(
 ) -> FlowRecord {
     FlowRecord {
         observers: Default::default(),
+        told: None,
         client: world.address(client),
         server: world.address(server),
         port,

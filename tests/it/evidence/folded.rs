@@ -133,6 +133,7 @@ fn add_loss_and_scan(path: &Path, at: Timestamp) {
         failed: (1..400).map(|port| ([10, 0, 0, 2], port).into()).collect(),
         more: 0,
         last: at,
+        told_by: Default::default(),
     };
     let mut store = ReviewStore::open(path).expect("a store");
     let fold = |_: &_| {

@@ -17,6 +17,7 @@ pub fn batch(node: &str, number: u64) -> FlowBatch {
     let at = Timestamp::from_secs(1_700_000_000 + number as i64);
     let record = |port: u16| FlowRecord {
         observers: Default::default(),
+        told: None,
         client: "10.0.0.1".parse().expect("an address"),
         server: "10.0.0.2".parse().expect("an address"),
         port,

@@ -17,8 +17,8 @@ pub struct Room {
 #[derive(Debug, Clone, Copy)]
 pub struct Known {
     pub is_new: bool,
-    /// When its first record began.
-    pub first: Timestamp,
+    /// When its latest record began that is kept for itself.
+    pub latest: Timestamp,
 }
 
 /// One end of records, and the node that saw them: where the other ends may be many.
@@ -68,11 +68,10 @@ impl Pool {
         began: Timestamp,
         room: Room,
     ) -> Option<Known> {
-        if let Some(first) = self.pairs.get(&pair) {
-            let first = *first;
+        if let Some(latest) = self.pairs.get(&pair).copied() {
             return Some(Known {
                 is_new: false,
-                first,
+                latest,
             });
         }
         if !self.has_room(node, room) {
@@ -82,8 +81,15 @@ impl Pool {
         self.pairs.insert(pair, began);
         Some(Known {
             is_new: true,
-            first: began,
+            latest: began,
         })
+    }
+
+    /// Notes when a record of a pair began that is kept for itself.
+    pub fn note_latest(&mut self, pair: u64, began: Timestamp) {
+        if let Some(latest) = self.pairs.get_mut(&pair) {
+            *latest = began.max(*latest);
+        }
     }
 
     /// Puts the block of a public address in the place of the address, where the other end has had more of them than

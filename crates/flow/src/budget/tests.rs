@@ -24,6 +24,7 @@ fn record(client: IpAddr, port: u16, at: Timestamp) -> FlowRecord {
         verdict: Verdict::Established,
         opening: Opening::Handshake,
         labels: None,
+        observers: Default::default(),
         connections: 1,
         datagrams: 0,
         bytes_to_server: 1,
@@ -56,7 +57,7 @@ impl Receiver {
         }
     }
 
-    fn take(&mut self, node: &str, seen: Observations, now: Timestamp) -> bool {
+    fn take(&mut self, node: &str, seen: Observations, now: Timestamp) -> Result<(), Untaken> {
         self.sequence += 1;
         let mut batch = FlowBatch {
             node: Arc::from(node),
@@ -65,11 +66,9 @@ impl Receiver {
             span: (now, now),
             seen,
         };
-        let taken = self.budget.admit(&mut batch, now);
-        if taken {
-            self.all.apply(batch);
-        }
-        taken
+        self.budget.admit(&mut batch, now)?;
+        self.all.apply(batch);
+        Ok(())
     }
 
     fn take_records(&mut self, node: &str, records: Vec<FlowRecord>, now: Timestamp) {
@@ -78,7 +77,7 @@ impl Receiver {
             records: records.collect(),
             ..Observations::default()
         };
-        assert!(self.take(node, seen, now));
+        self.take(node, seen, now).expect("it is taken");
     }
 
     fn records(&self) -> usize {
@@ -230,7 +229,7 @@ fn whatever_one_token_sends_stays_within_the_budget() {
             ..Observations::default()
         };
         sent += seen.records.len() as u64;
-        assert!(receiver.take("n1", seen, now));
+        receiver.take("n1", seen, now).expect("it is taken");
     }
     let hours: FxHashSet<i64> = receiver.all.records().map(|(_, r)| r.hour()).collect();
     assert!(
@@ -263,7 +262,8 @@ fn batches_of_more_nodes_than_a_cluster_has_are_not_taken() {
     });
     let taken =
         (0..5).map(|i| receiver.take(&format!("n{i}"), Observations::default(), at(HOUR, 0)));
-    assert_eq!(taken.collect::<Vec<_>>(), [true, true, true, false, false]);
+    let no = Err(Untaken::Nodes);
+    assert_eq!(taken.collect::<Vec<_>>(), [Ok(()), Ok(()), Ok(()), no, no]);
     assert_eq!(receiver.all.views().len(), 3);
 }
 
@@ -277,4 +277,50 @@ fn a_receiver_that_starts_again_knows_what_is_in_its_store() {
     again.note(&receiver.all, now);
     assert_eq!(again.usage(now).nodes, 1);
     assert_eq!(again.usage(now).pairs, receiver.budget.usage(now).pairs);
+}
+
+#[test]
+fn runs_and_gaps_without_end_are_not_taken() {
+    let mut budget = IntakeBudget::new(IntakeLimits::default());
+    let now = at(HOUR, 0);
+    let batch = |run: u8, sequence: u64| FlowBatch {
+        node: Arc::from("n1"),
+        instance: Instance([run; 16]),
+        sequence: (sequence, sequence),
+        span: (now, now),
+        seen: Observations::default(),
+    };
+    let gaps = (0..1000).map(|i| budget.admit(&mut batch(1, 1 + 2 * i), now));
+    assert_eq!(gaps.filter(Result::is_ok).count(), 256);
+    assert_eq!(
+        budget.admit(&mut batch(1, 2), now),
+        Ok(()),
+        "what was missing may come"
+    );
+    let runs = (2..=255).map(|run| budget.admit(&mut batch(run, 1), now));
+    assert_eq!(runs.filter(Result::is_ok).count(), 59);
+    assert_eq!(
+        budget.admit(&mut batch(250, 1), at(HOUR + 1, 0)),
+        Ok(()),
+        "an hour later"
+    );
+}
+
+#[test]
+fn what_a_node_lost_counts_for_a_day_and_for_that_node() {
+    let mut losses = NodeLosses::default();
+    let lost = |count| {
+        let mut seen = Observations::default();
+        seen.records
+            .push((Source::Capture, record(POD, 80, at(HOUR, 0))));
+        seen.lose(Loss::RecordOverBudget, count);
+        seen
+    };
+    losses.note(&Arc::from("n1"), &lost(3), at(HOUR, 0));
+    losses.note(&Arc::from("n2"), &lost(0), at(HOUR, 0));
+    assert!((losses.share("n1") - 0.75).abs() < 1e-9);
+    assert_eq!(losses.share("n2"), 0.0);
+    assert_eq!(losses.share("n3"), 0.0);
+    losses.note(&Arc::from("n2"), &lost(0), at(HOUR + 25, 0));
+    assert_eq!(losses.share("n1"), 0.0, "a day later");
 }

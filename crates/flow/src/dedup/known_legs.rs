@@ -178,6 +178,7 @@ mod tests {
                 opening: Opening::FirstPacket,
                 labels: None,
                 observers: Observers::default(),
+                told: None,
                 connections,
                 datagrams: connections,
                 bytes_to_server: 10,

@@ -27,6 +27,7 @@ fn seen(node: &str, source: Source, client: &str, server: &str, connections: u64
             opening: Opening::Handshake,
             labels: None,
             observers: Observers::default(),
+            told: None,
             connections,
             datagrams: 0,
             bytes_to_server: 10 * connections,

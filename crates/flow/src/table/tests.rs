@@ -553,7 +553,7 @@ fn a_scan_does_not_fill_the_memory_and_is_not_lost() {
     let result = records(&from(0, syns.collect()));
     assert_eq!(result.records.len(), 1024);
     assert_eq!(result.scans.len(), 1);
-    let scan = &result.scans[0];
+    let (_, scan) = &result.scans[0];
     assert_eq!(
         (scan.connections, scan.addresses, scan.ports),
         (3976, 1, 3976)

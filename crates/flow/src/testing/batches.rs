@@ -106,6 +106,7 @@ pub fn record() -> impl Strategy<Value = FlowRecord> {
             times.iter().for_each(|at| windows.mark(*at));
             FlowRecord {
                 observers: Default::default(),
+                told: None,
                 client: ends.0,
                 server: ends.1,
                 port: ends.2,

@@ -171,6 +171,7 @@ fn a_scan_keeps_a_bounded_number_of_targets_and_counts_the_rest() {
             .collect(),
         more: 5,
         last: Timestamp::from_secs(START),
+        told_by: Default::default(),
     };
     let mut scan = part(1);
     scan.merge(&part(2001));

@@ -188,6 +188,7 @@ fn parse(fields: &Fields) -> Result<Vec<Entry>, &'static str> {
     };
     let record = FlowRecord {
         observers: Default::default(),
+        told: None,
         client,
         server,
         port,

@@ -199,6 +199,6 @@ fn a_scan_in_a_log_of_one_direction_is_bounded_and_summed_up() {
         .iter()
         .filter(|r| r.verdict == nanoseg_flow::Verdict::Unanswered);
     assert_eq!(failed.count(), 100);
-    let more: u64 = result.scans.iter().map(|scan| scan.connections).sum();
+    let more: u64 = result.scans.iter().map(|(_, scan)| scan.connections).sum();
     assert_eq!(more, 1899);
 }

@@ -284,6 +284,7 @@ impl RawLine {
         };
         let record = FlowRecord {
             observers: Default::default(),
+            told: None,
             client: self.client.ok_or_else(|| need("client"))?,
             server: self.server.ok_or_else(|| need("server"))?,
             port: self.port.ok_or_else(|| need("port"))?,

@@ -3,7 +3,7 @@
 
 use super::{ImpactInputs, PolicyEffect, WorkloadEdge};
 use crate::foreign_pods::foreign_pods;
-use crate::resources::FindingLine;
+use crate::resources::{FindingLine, Impact};
 use nanoseg_finding::{Code, Finding, Severity};
 use nanoseg_graph::{End, METADATA, Peer, is_private};
 use nanoseg_inventory::WorkloadId;
@@ -104,7 +104,7 @@ fn of_allowed(
         );
     }
     let is_young = |first| inputs.now.secs_since(first) < SECONDS_PER_DAY;
-    if seen.edge.first.is_some_and(is_young) {
+    if seen.edge.known_since().is_some_and(is_young) {
         push(
             Code::FirstSeenToday,
             "was first seen within the last 24 hours",
@@ -129,6 +129,21 @@ fn line(finding: &Finding) -> FindingLine {
         code: finding.code.name().to_owned(),
         subject: finding.subject.clone(),
         message: finding.message.clone(),
+    }
+}
+
+impl Impact {
+    /// Adds a finding that the assessment does not know of, with the others of its severity.
+    pub fn add_finding(&mut self, finding: &Finding) {
+        let line = line(finding);
+        let worse = |other: &FindingLine| rank(&other.severity) < rank(&line.severity);
+        let place = self
+            .findings
+            .iter()
+            .take_while(|other| worse(other))
+            .count();
+        self.findings.insert(place, line);
+        self.risk = risk(&self.findings).to_owned();
     }
 }
 

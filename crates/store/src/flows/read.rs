@@ -3,9 +3,9 @@
 use super::words::{parse_opening, parse_other, parse_verdict};
 use nanoseg_flow::{
     ActivityWindows, Aggregate, FlowRecord, Instance, Loss, NameEntry, Observations, Observed,
-    Observer, OtherTraffic, PeerLabels, ScanSummary, Source,
+    Observer, OtherTraffic, PeerLabels, ScanSummary, Source, Told,
 };
-use nanoseg_net::{Protocol, Timestamp};
+use nanoseg_net::{Protocol, TimeSpans, Timestamp};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row};
 use std::collections::BTreeMap;
@@ -13,6 +13,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
+
+/// The first column of `records` about when it was told.
+const TOLD: usize = 22;
 
 /// Why the store cannot be read.
 #[derive(Debug)]
@@ -33,33 +36,58 @@ impl From<rusqlite::Error> for ReadError {
     }
 }
 
-/// Reads everything, row by row.
-pub fn load(connection: &Connection) -> Result<Aggregate, ReadError> {
+/// Reads everything, row by row, but of the records only those that began in this second since the Unix epoch or later.
+pub fn load_since(connection: &Connection, began: i64) -> Result<Aggregate, ReadError> {
     // One transaction: all tables as they were at one time, while a receiver writes.
     let transaction = connection.unchecked_transaction()?;
     let connection = &*transaction;
     let mut all = Aggregate::default();
     each(
         connection,
-        "SELECT instance, first, last FROM applied",
+        "SELECT instance, first, last, node FROM applied",
         |row| {
             let digits: String = row.get(0)?;
             let number = u128::from_str_radix(&digits, 16).map_err(|_| odd("instance", &digits))?;
             let instance = Instance(number.to_be_bytes());
-            all.mark_applied(instance, (count(row, 1)?, count(row, 2)?));
+            let node: String = row.get(3)?;
+            let numbers = (count(row, 1)?, count(row, 2)?);
+            all.mark_applied(&Arc::from(node), instance, numbers);
             Ok(())
         },
     )?;
-    each_record(connection, None, |observed| all.add_record(observed))?;
+    let began = began..i64::MAX;
+    each_record(connection, began, |observed| all.add_record(observed))?;
     add_views(connection, &mut all)?;
+    add_scans(connection, &mut all)?;
     all.add(&Arc::from(""), rest(connection)?);
     Ok(all)
+}
+
+/// Reads the scans that each node's agent told of.
+fn add_scans(connection: &Connection, all: &mut Aggregate) -> rusqlite::Result<()> {
+    // A store of version 5 or earlier that is only read does not tell of whom they are.
+    let query = if has_table(connection, "scans_by_node")? {
+        "SELECT * FROM scans_by_node"
+    } else {
+        "SELECT '', * FROM scans"
+    };
+    each(connection, query, |row| {
+        let node: String = row.get(0)?;
+        all.add_scan(&Arc::from(node), scan_of(row)?);
+        Ok(())
+    })
+}
+
+fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
+    let is_there = "SELECT count(*) FROM sqlite_schema WHERE name = ?1";
+    let count: i64 = connection.query_row(is_there, [name], |row| row.get(0))?;
+    Ok(count > 0)
 }
 
 /// Reads the records that began in these seconds since the Unix epoch, and all names.
 pub fn load_records(connection: &Connection, began: Range<i64>) -> rusqlite::Result<Aggregate> {
     let mut all = Aggregate::default();
-    each_record(connection, Some(began), |observed| all.add_record(observed))?;
+    each_record(connection, began, |observed| all.add_record(observed))?;
     add_views(connection, &mut all)?;
     let mut seen = Observations::default();
     each_name(connection, |address, entry| {
@@ -72,8 +100,7 @@ pub fn load_records(connection: &Connection, began: Range<i64>) -> rusqlite::Res
 /// Reads when each node's agent observed.
 fn add_views(connection: &Connection, all: &mut Aggregate) -> rusqlite::Result<()> {
     // A store of version 4 or earlier that is only read has none.
-    let is_there = "SELECT count(*) FROM sqlite_schema WHERE name = 'views'";
-    if connection.query_row(is_there, [], |row| row.get::<_, i64>(0))? == 0 {
+    if !has_table(connection, "views")? {
         return Ok(());
     }
     each(connection, "SELECT node, first, last FROM views", |row| {
@@ -83,12 +110,19 @@ fn add_views(connection: &Connection, all: &mut Aggregate) -> rusqlite::Result<(
     })
 }
 
-fn each_record(
+/// Returns when each node's agent observed.
+pub fn views(connection: &Connection) -> rusqlite::Result<BTreeMap<Arc<str>, TimeSpans>> {
+    let mut all = Aggregate::default();
+    add_views(connection, &mut all)?;
+    Ok(all.views().clone())
+}
+
+/// Reads the records that began in these seconds since the Unix epoch.
+pub fn each_record(
     connection: &Connection,
-    began: Option<Range<i64>>,
+    began: Range<i64>,
     mut one: impl FnMut(Observed),
 ) -> rusqlite::Result<()> {
-    let began = began.unwrap_or(i64::MIN..i64::MAX);
     let mut nodes: BTreeMap<String, Arc<str>> = BTreeMap::new();
     let mut statement =
         connection.prepare("SELECT * FROM records WHERE began >= ?1 AND began < ?2")?;
@@ -132,10 +166,6 @@ fn each_name(
 /// Reads what has no observer.
 fn rest(connection: &Connection) -> Result<Observations, ReadError> {
     let mut seen = Observations::default();
-    each(connection, "SELECT * FROM scans", |row| {
-        seen.scans.push(scan_of(row)?);
-        Ok(())
-    })?;
     each_name(connection, |address, entry| {
         seen.names.push((address, entry))
     })?;
@@ -195,6 +225,7 @@ pub fn record_of(row: &Row<'_>) -> rusqlite::Result<(Source, FlowRecord)> {
     };
     let record = FlowRecord {
         observers: Default::default(),
+        told: told_of(row)?,
         client: text(row, 3)?,
         server: text(row, 4)?,
         port: row.get(5)?,
@@ -219,26 +250,43 @@ pub fn record_of(row: &Row<'_>) -> rusqlite::Result<(Source, FlowRecord)> {
     Ok((word(row, 2, source)?, record))
 }
 
+/// When it was told. A row of an earlier version does not tell.
+fn told_of(row: &Row<'_>) -> rusqlite::Result<Option<Told>> {
+    if row.as_ref().column_count() <= TOLD {
+        return Ok(None);
+    }
+    let at = |column| {
+        Ok::<_, rusqlite::Error>(
+            row.get::<_, Option<i64>>(column)?
+                .map(Timestamp::from_nanos),
+        )
+    };
+    Ok(match (at(TOLD)?, at(TOLD + 1)?) {
+        (Some(first), Some(last)) => Some(Told { first, last }),
+        _ => None,
+    })
+}
+
 fn windows(row: &Row<'_>) -> rusqlite::Result<ActivityWindows> {
     let bits = u128::from_be_bytes(row.get::<_, [u8; 16]>(21)?);
     ActivityWindows::from_parts(row.get(19)?, row.get(20)?, bits)
         .ok_or_else(|| odd("windows", &format!("{bits:x}")))
 }
 
-/// Returns a summary from a whole row of `scans`.
+/// Returns a summary from a whole row of `scans_by_node`.
 pub fn scan_of(row: &Row<'_>) -> rusqlite::Result<ScanSummary> {
-    let samples: String = row.get(4)?;
+    let samples: String = row.get(5)?;
     let size = |column| {
         Ok::<_, rusqlite::Error>(usize::try_from(count(row, column)?).unwrap_or(usize::MAX))
     };
     Ok(ScanSummary {
-        client: text_or_none(row, 0)?,
-        connections: count(row, 1)?,
-        addresses: size(2)?,
-        ports: size(3)?,
+        client: text_or_none(row, 1)?,
+        connections: count(row, 2)?,
+        addresses: size(3)?,
+        ports: size(4)?,
         samples: serde_json::from_str(&samples).map_err(|_| odd("samples", &samples))?,
-        first: time(row, 5)?,
-        last: time(row, 6)?,
+        first: time(row, 6)?,
+        last: time(row, 7)?,
     })
 }
 

@@ -14,6 +14,9 @@ const MIGRATIONS: &[&str] = &[
     include_str!("version_4.sql"),
     include_str!("version_5.sql"),
     include_str!("version_6.sql"),
+    include_str!("version_7.sql"),
+    include_str!("version_8.sql"),
+    include_str!("version_9.sql"),
 ];
 
 type Checked = Result<(), FlowStoreError>;
@@ -57,8 +60,8 @@ pub fn prepare(connection: &mut Connection) -> rusqlite::Result<Checked> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
-    // 64 MiB, in KiB: the records of the last hours.
-    connection.pragma_update(None, "cache_size", -65_536)?;
+    // 8 MiB, in KiB, for each of three connections: what is read often is the newest records.
+    connection.pragma_update(None, "cache_size", -8_192)?;
     connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
     let transaction =
         connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;

@@ -35,6 +35,7 @@ fn batch(sequence: u64) -> FlowBatch {
     let at = Timestamp::from_secs(1_700_000_000);
     let record = FlowRecord {
         observers: Default::default(),
+        told: None,
         client: "10.0.0.1".parse().unwrap(),
         server: "10.0.0.2".parse().unwrap(),
         port: 80,
@@ -63,6 +64,30 @@ fn batch(sequence: u64) -> FlowBatch {
             ..Observations::default()
         },
     }
+}
+
+#[test]
+fn a_run_that_another_node_gives_as_its_own_uses_up_none_of_its_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = store_in(&folder);
+    let forged = FlowBatch {
+        node: "node-2".into(),
+        sequence: (1, 1_000_000),
+        ..batch(1)
+    };
+    assert_eq!(store.apply(&forged).unwrap(), Applied::New);
+    for number in [2, 1, 3] {
+        assert_eq!(store.apply(&batch(number)).unwrap(), Applied::New);
+        assert_eq!(store.apply(&batch(number)).unwrap(), Applied::Duplicate);
+    }
+    assert_eq!(store.apply(&forged).unwrap(), Applied::Duplicate);
+    let all = store.load().unwrap();
+    let numbers = |node: &str| -> Vec<(u64, u64)> {
+        let run = (node.into(), batch(1).instance);
+        all.applied()[&run].intervals().collect()
+    };
+    assert_eq!(numbers("node-1"), [(1, 3)]);
+    assert_eq!(numbers("node-2"), [(1, 1_000_000)]);
 }
 
 fn connections(store: &FlowStore) -> u64 {
@@ -192,7 +217,7 @@ fn a_store_of_a_newer_nanoseg_is_refused() {
     assert!(
         error
             .to_string()
-            .contains("version 99, this program knows 5"),
+            .contains("version 99, this program knows 9"),
         "{error}"
     );
 }

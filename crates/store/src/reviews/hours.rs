@@ -1,11 +1,11 @@
 //! What was seen in some hours: folded edges by hour, and records that are not folded yet.
 
-use super::edges::{each, json_of, odd};
-use super::{ReviewStore, ReviewStoreError};
+use super::edges::{each, json_of, key_of, odd};
+use super::{ReviewStore, ReviewStoreError, backlog};
 use crate::flows;
 use nanoseg_flow::{Aggregate, Loss};
 use nanoseg_graph::{Edge, EdgeKey, FoldedScan, History, Peer, StoredEdge};
-use nanoseg_net::{Protocol, Timestamp};
+use nanoseg_net::Timestamp;
 use rusqlite::Connection;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -60,10 +60,29 @@ impl ReviewStore {
     /// # Errors
     /// If it cannot be read.
     pub fn last_hour(&self) -> Result<Option<i64>, ReviewStoreError> {
-        let found = self
-            .connection
-            .query_row("SELECT max(hour) FROM edges_by_hour", [], |row| row.get(0));
-        found.map_err(|e| self.odd("read", e))
+        let query = "SELECT max(hour) FROM edges_by_hour";
+        let added: rusqlite::Result<Option<i64>> =
+            self.connection.query_row(query, [], |row| row.get(0));
+        let both = added.and_then(|added| Ok(added.max(backlog::last_hour(&self.connection)?)));
+        both.map_err(|e| self.odd("read", e))
+    }
+
+    /// Returns the hours since the Unix epoch that have records which are not folded yet, in order.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn unfolded_hours(&self) -> Result<Vec<i64>, ReviewStoreError> {
+        let mut hours: Vec<i64> = Vec::new();
+        loop {
+            let from = hours.last().map_or(i64::MIN, |hour| (hour + 1) * 3600);
+            let query = "SELECT min(began) FROM records WHERE began >= ?1";
+            let next: rusqlite::Result<Option<i64>> =
+                self.connection.query_row(query, [from], |row| row.get(0));
+            match next.map_err(|e| self.odd("read", e))? {
+                Some(began) => hours.push(began.div_euclid(3600)),
+                None => return Ok(hours),
+            }
+        }
     }
 
     /// DNS names of the outside addresses of folded edges in these hours since the Unix epoch, as a history
@@ -92,19 +111,23 @@ fn load(connection: &Connection, hours: Range<i64>) -> rusqlite::Result<Vec<Hour
          WHERE hour >= ?1 AND hour < ?2",
     )?;
     let mut rows = statement.query([hours.start, hours.end])?;
-    let mut all = Vec::new();
+    let mut all: BTreeMap<(i64, EdgeKey), Edge> = BTreeMap::new();
     while let Some(row) = rows.next()? {
-        let protocol: String = row.get(2)?;
-        let protocol = Protocol::parse(&protocol).ok_or_else(|| odd("protocol", &protocol))?;
         let StoredEdge(edge) = json_of(row, 4)?;
-        all.push(HourEdge {
-            hour: row.get(5)?,
-            key: (json_of(row, 0)?, json_of(row, 1)?, protocol, row.get(3)?),
-            edge,
-        });
+        all.insert((row.get(5)?, key_of(row)?), edge);
     }
-    all.sort_by(|a, b| (a.hour, &a.key).cmp(&(b.hour, &b.key)));
-    Ok(all)
+    backlog::each_of(connection, hours, |hour, key, edge| {
+        match all.get_mut(&(hour, key.clone())) {
+            Some(known) => known.merge(&edge, &key.0, &key.1),
+            None => {
+                all.insert((hour, key), edge);
+            }
+        }
+    })?;
+    let all = all.into_iter();
+    Ok(all
+        .map(|((hour, key), edge)| HourEdge { hour, key, edge })
+        .collect())
 }
 
 fn names(connection: &Connection, times: Range<Timestamp>) -> rusqlite::Result<History> {

@@ -11,6 +11,7 @@ pub fn record(client: u32, port: u16, at: i64) -> FlowRecord {
     let first = Timestamp::from_secs(at);
     FlowRecord {
         observers: Default::default(),
+        told: None,
         client: IpAddr::from((0x0a00_0000 + client).to_be_bytes()),
         server: IpAddr::from([10, 255, 0, 1]),
         port,

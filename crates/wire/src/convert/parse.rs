@@ -106,6 +106,7 @@ fn parse_record(record: proto::FlowRecord) -> Parsed<(Source, FlowRecord)> {
         .inside(|| "claims".into())?;
     let parsed = FlowRecord {
         observers: Default::default(),
+        told: None,
         client: parse_address("client", &record.client)?,
         server: parse_address("server", &record.server)?,
         port: parse_port("port", record.port)?,

@@ -84,6 +84,7 @@ fn record() -> impl Strategy<Value = FlowRecord> {
             }
             FlowRecord {
                 observers: Default::default(),
+                told: None,
                 client,
                 server,
                 port,

@@ -1,0 +1,130 @@
+//! An agent speaks for its node (rule: agent-speaks-for-its-node): of what it tells, only what has an end there counts.
+//! The rest is set aside before records are put together: it is no edge and teaches nothing.
+
+use super::silence::{Silence, Views, silence_of};
+use super::{FlowRecord, Listeners, Observed, Observers};
+use nanoseg_net::{Protocol, Timestamp};
+use rustc_hash::FxHashSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// Connections named in one summary.
+const SAMPLES: usize = 5;
+
+/// Whether a node's agent may tell of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// An end is a pod or an address of the node, or neither is anybody's.
+    Own,
+    /// Nobody is known for certain to have one of the ends: it may be the node's. Nothing follows from the record.
+    Uncertain,
+    /// The ends are these other nodes' or nobody's.
+    Foreign(Observers),
+}
+
+/// What one node's agent told of connections of other nodes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OutOfBounds {
+    pub connections: u64,
+    pub records: u64,
+    pub last: Timestamp,
+    /// Some of the connections: client and server.
+    pub samples: BTreeSet<(IpAddr, SocketAddr, Protocol)>,
+}
+
+impl OutOfBounds {
+    fn note(&mut self, record: &FlowRecord) {
+        self.connections = self.connections.saturating_add(record.connections);
+        self.records += 1;
+        self.last = self.last.max(record.last);
+        let server = SocketAddr::new(record.server, record.port);
+        self.samples
+            .insert((record.client, server, record.protocol));
+        if self.samples.len() > SAMPLES {
+            self.samples.pop_last();
+        }
+    }
+}
+
+/// The ends of a connection, as it was called or where it arrived.
+type Ends = (IpAddr, SocketAddr, Protocol);
+
+/// Removes what agents told that does not count. Returns what of it is out of bounds, by node: not what the agent of an
+/// end's own node saw as well (the node passed it on), or may still tell of.
+pub(super) fn set_aside(
+    observed: &mut Vec<Observed>,
+    listeners: &impl Listeners,
+    views: &Views,
+) -> BTreeMap<Arc<str>, OutOfBounds> {
+    let mut foreign: Vec<(Observed, Observers)> = Vec::new();
+    let mut kept = Vec::with_capacity(observed.len());
+    for seen in observed.drain(..) {
+        match standing(&seen.observer.node, &seen.record, listeners) {
+            Standing::Own => kept.push(seen),
+            Standing::Uncertain => {}
+            Standing::Foreign(owners) => foreign.push((seen, owners)),
+        }
+    }
+    *observed = kept;
+    if foreign.is_empty() {
+        return BTreeMap::new();
+    }
+    let told_by_owners = told_by(observed, &foreign);
+    let now = views
+        .values()
+        .filter_map(|view| Some(view.range()?.1))
+        .max();
+    let mut out_of_bounds: BTreeMap<Arc<str>, OutOfBounds> = BTreeMap::new();
+    for (seen, owners) in foreign {
+        let times = (seen.record.first, seen.record.last);
+        let is_told = |owner: &Arc<str>| {
+            let mut ends = all_ends(&seen.record);
+            ends.any(|ends| told_by_owners.contains(&(owner.clone(), ends)))
+        };
+        let may_be_told = |owner: &Arc<str>| {
+            let silence = silence_of(owner, times, views, now.unwrap_or(times.1));
+            silence == Silence::UnderWay
+        };
+        if !owners.iter().any(is_told) && !owners.iter().any(may_be_told) {
+            let node = seen.observer.node.clone();
+            out_of_bounds.entry(node).or_default().note(&seen.record);
+        }
+    }
+    out_of_bounds
+}
+
+/// What an agent may tell. What nobody told, and what is in files, is the operator's to judge.
+pub fn standing(node: &str, record: &FlowRecord, listeners: &impl Listeners) -> Standing {
+    if record.told.is_none() || node.is_empty() {
+        return Standing::Own;
+    }
+    listeners.standing(node, record)
+}
+
+/// The connections that owners of foreign ends told of, among those in question.
+fn told_by(
+    observed: &[Observed],
+    foreign: &[(Observed, Observers)],
+) -> FxHashSet<(Arc<str>, Ends)> {
+    let questions: FxHashSet<Ends> = foreign
+        .iter()
+        .flat_map(|(seen, _)| all_ends(&seen.record))
+        .collect();
+    let told = observed.iter().flat_map(|seen| {
+        let node = &seen.observer.node;
+        all_ends(&seen.record).map(move |ends| (node.clone(), ends))
+    });
+    told.filter(|(_, ends)| questions.contains(ends)).collect()
+}
+
+/// As it arrived, as it was called, and the other way round where nothing shows who opened it.
+fn all_ends(record: &FlowRecord) -> impl Iterator<Item = Ends> + use<> {
+    let (client, server, protocol) = (record.client, record.server, record.protocol);
+    let arrived = (client, SocketAddr::new(server, record.port), protocol);
+    let called = record.via.map(|via| (client, via, protocol));
+    let turned = record
+        .client_port
+        .map(|port| (server, SocketAddr::new(client, port), protocol));
+    [Some(arrived), called, turned].into_iter().flatten()
+}

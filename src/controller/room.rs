@@ -1,0 +1,54 @@
+//! How much of a batch there is room for (rule: bounded-memory).
+
+use super::store_metrics::StoreMetrics;
+use crate::flow::{FlowBatch, HOT_HOURS, IntakeBudget, IntakeLimits};
+use crate::net::Timestamp;
+use crate::store::{FlowStore, FlowStoreError};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// The answer to the agent: it is stored, or why it is not.
+type Done = oneshot::Sender<Result<(), String>>;
+
+/// The budget of what agents send, and its metrics.
+pub struct IntakeRoom {
+    budget: IntakeBudget,
+    metrics: Arc<StoreMetrics>,
+}
+
+impl IntakeRoom {
+    /// With what the store has already.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn of_store(
+        store: &FlowStore,
+        metrics: Arc<StoreMetrics>,
+        now: Timestamp,
+    ) -> Result<IntakeRoom, FlowStoreError> {
+        let mut budget = IntakeBudget::new(IntakeLimits::default());
+        budget.note(&store.load_since(now.hour() - HOT_HOURS)?, now);
+        metrics.set_use(budget.usage(now));
+        Ok(IntakeRoom { budget, metrics })
+    }
+
+    /// Cuts a batch down to what there is room for. If nothing of it is taken, the agent is answered.
+    pub fn admit(
+        &mut self,
+        mut batch: FlowBatch,
+        done: Done,
+        now: Timestamp,
+    ) -> Option<(FlowBatch, Done)> {
+        let admitted = self.budget.admit(&mut batch, now);
+        self.metrics.set_use(self.budget.usage(now));
+        match admitted {
+            Ok(()) => Some((batch, done)),
+            Err(reason) => {
+                tracing::warn!(node = &*batch.node, "a batch is not taken: {reason}");
+                // The agent may be gone.
+                let _ = done.send(Err(reason.to_string()));
+                None
+            }
+        }
+    }
+}
