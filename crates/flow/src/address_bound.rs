@@ -88,6 +88,7 @@ fn plain(connection: &ConnectionReport) -> FlowRecord {
         opening: connection.opening,
         labels: None,
         observers: Default::default(),
+        told: None,
         connections: 1,
         datagrams: 0,
         bytes_to_server: 0,
