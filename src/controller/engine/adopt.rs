@@ -10,7 +10,7 @@ use crate::finding::{Code, Finding};
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use crate::review::resources::Mode;
-use crate::review::{ImpactInputs, WorkloadState, assess_impact, selected_workload};
+use crate::review::{self, Assessment, ImpactInputs, WorkloadState, selected_workload};
 use k8s_openapi::api::networking::v1::NetworkPolicySpec;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -100,12 +100,12 @@ pub fn propose(
             in_force,
         };
         match assess(&input, &fresh, spec, now) {
-            Ok(impact) => {
+            Ok(assessment) => {
                 if known.is_none() {
                     engine_state.begin(fresh);
                 }
                 engine_state.change(&id, |state, record| {
-                    state.adopt(spec.clone(), impact, now, record)
+                    state.adopt(spec.clone(), assessment, now, record)
                 });
             }
             Err(why) => drop(problems.insert(namespace, why)),
@@ -157,12 +157,12 @@ fn assess(
     state: &WorkloadState,
     found: &NetworkPolicySpec,
     now: Timestamp,
-) -> Result<crate::review::resources::Impact, String> {
+) -> Result<Assessment, String> {
     let (id, observation) = (&state.workload, input.observation);
     let mut others = input.in_force.others(id);
     let own = (id.namespace.clone(), state.policy_name.clone());
     others.retain(|policy| key_of(&policy.metadata) != own);
-    let impact = assess_impact(&ImpactInputs {
+    let assessment = review::assess(&ImpactInputs {
         inventory: &observation.inventory,
         graph: &input.view.graph,
         enforcement: &observation.enforcement,
@@ -178,5 +178,5 @@ fn assess(
         reason: ADOPTS,
         now,
     });
-    impact.map_err(|error| error.to_string())
+    assessment.map_err(|error| error.to_string())
 }

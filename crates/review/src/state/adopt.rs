@@ -1,8 +1,8 @@
 //! Adoption: a policy that is in the cluster already becomes an approved revision, if a person approves it.
 
 use super::{DesiredPolicy, WorkloadState};
+use crate::Assessment;
 use crate::digest::policy_digest;
-use crate::resources::Impact;
 use k8s_openapi::api::networking::v1::NetworkPolicySpec;
 use nanoseg_net::Timestamp;
 use nanoseg_record::{Digest, Entry};
@@ -30,18 +30,18 @@ impl WorkloadState {
     pub fn adopt(
         &mut self,
         found: NetworkPolicySpec,
-        impact: Impact,
+        assessment: Assessment,
         now: Timestamp,
         record: &mut Vec<Entry>,
     ) {
         self.withdraw("its policy in the cluster is to be adopted", now, record);
         let desired = DesiredPolicy {
             policy: found,
-            // Nothing has this basis, so the next pass assesses the impact.
+            // Nothing has this basis, so the next pass assesses it again.
             basis: Digest::of_bytes(b"adopted"),
             asked_by_blocked: false,
         };
-        self.propose(desired, impact, now, record);
+        self.propose(desired, assessment, now, record);
         if let Some(open) = self.open_mut() {
             open.adopts = true;
         }

@@ -582,7 +582,7 @@ fn a_policy_that_is_in_the_cluster_is_adopted_by_a_decision_only() {
     // What the traffic needs is proposed already, and then the policy is found.
     propose(&mut state, 1, 10, &mut record);
     assert!(state.may_adopt(&policy(7)));
-    state.adopt(policy(7), impact(&policy(7)), at(11), &mut record);
+    state.adopt(policy(7), impact(&policy(7)).into(), at(11), &mut record);
     let open = state.open().expect("a proposal");
     assert!(open.adopts && open.is_kept());
     assert_eq!(phases(&state), [Phase::Superseded, Phase::Pending]);
