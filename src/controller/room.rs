@@ -1,4 +1,14 @@
-//! How much of a batch there is room for (rule: bounded-memory).
+//! How much of a batch there is room for (rule: bounded-memory), and what a controller takes in all:
+//!
+//! | what | MiB, at most |
+//! |---|---|
+//! | records, names and the budget's memory of them ([`IntakeLimits`]) | 125 |
+//! | edges, scans, names of folded hours ([`crate::store::StoreLimits`]) | 114 |
+//! | a full build beside them: 166 000 records × 2 × 330 bytes | 104 |
+//! | batches: 2 that wait for the store, 2 for the engine | 64 + 20 |
+//! | page caches: 3 connections × 8 | 24 |
+//! | the watched objects of a cluster with 5000 pods | 50 |
+//! | | **501** |
 
 use super::store_metrics::StoreMetrics;
 use crate::flow::{FlowBatch, HOT_HOURS, IntakeBudget, IntakeLimits};

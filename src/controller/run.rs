@@ -48,7 +48,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
 /// How many batches may wait for the engine; more wait in the store's thread.
-const HEARD: usize = 4;
+const HEARD: usize = 2;
 /// How many folded steps may wait for the engine.
 const FOLDED: usize = 2;
 /// How long all tasks together may take to end.

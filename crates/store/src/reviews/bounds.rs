@@ -15,7 +15,7 @@ const STEP: i64 = 1_000;
 ///
 /// | what | how many | bytes each, in memory | MiB |
 /// |---|---|---|---|
-/// | edges of all time | 30 000 | 3 × 1.5 KiB: the history, the graph, a build | 132 |
+/// | edges of all time | 20 000 | 3 × 1.5 KiB: the history, the graph, a build | 88 |
 /// | port scans | 500 | 1024 targets × 32 | 16 |
 /// | DNS names | 50 000 | 200 | 10 |
 ///
@@ -39,7 +39,7 @@ pub struct StoreLimits {
 impl Default for StoreLimits {
     fn default() -> Self {
         StoreLimits {
-            edges: 30_000,
+            edges: 20_000,
             hour_edges: 3_000_000,
             scans: 500,
             names: 50_000,
