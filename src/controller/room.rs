@@ -11,9 +11,8 @@
 //! | | **501** |
 
 use super::store_metrics::StoreMetrics;
-use crate::flow::{FlowBatch, HOT_HOURS, IntakeBudget, IntakeLimits};
+use crate::flow::{Aggregate, FlowBatch, IntakeBudget, IntakeLimits};
 use crate::net::Timestamp;
-use crate::store::{FlowStore, FlowStoreError};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -27,19 +26,12 @@ pub struct IntakeRoom {
 }
 
 impl IntakeRoom {
-    /// With what the store has already.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    pub fn of_store(
-        store: &FlowStore,
-        metrics: Arc<StoreMetrics>,
-        now: Timestamp,
-    ) -> Result<IntakeRoom, FlowStoreError> {
+    /// With what was stored in the open hours.
+    pub fn after(stored: &Aggregate, metrics: Arc<StoreMetrics>, now: Timestamp) -> IntakeRoom {
         let mut budget = IntakeBudget::new(IntakeLimits::default());
-        budget.note(&store.load_since(now.hour() - HOT_HOURS)?, now);
+        budget.note(stored, now);
         metrics.set_use(budget.usage(now));
-        Ok(IntakeRoom { budget, metrics })
+        IntakeRoom { budget, metrics }
     }
 
     /// Cuts a batch down to what there is room for. If nothing of it is taken, the agent is answered.

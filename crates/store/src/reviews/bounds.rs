@@ -250,7 +250,7 @@ fn move_to_blocks(connection: &mut Connection) -> rusqlite::Result<u64> {
         connection,
         "SELECT client, server, protocol, port FROM edges
          WHERE client LIKE '{\"outside\"%' OR server LIKE '{\"outside\"%'
-            OR client LIKE '%outside-block%' OR server LIKE '%outside-block%'",
+            OR client LIKE '{\"unattributed\"%' OR server LIKE '{\"unattributed\"%'",
         |row| {
             keys.push(key_of(row)?);
             Ok(())
