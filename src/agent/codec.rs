@@ -89,6 +89,7 @@ mod tests {
             let entry = NameEntry {
                 name: "x".repeat(255).into(),
                 client: address(n),
+                by: crate::flow::NamedBy::Resolver(address(n)),
                 from: time,
                 until: time,
             };

@@ -206,6 +206,11 @@ fn summary(word: &str, proposal: &PolicyProposal) -> String {
             review.gained_total, review.lost_total, review.would_block_total, review.revision
         ),
     ];
+    if proposal.phase() == Phase::RolledBack {
+        let status = proposal.status.as_ref();
+        let message = status.and_then(|status| status.message.as_deref());
+        lines.push(format!("  it was {}", message.unwrap_or("rolled back")));
+    }
     for change in &review.gained {
         lines.push(format!(
             "  + {} → {} on {}",

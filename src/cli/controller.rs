@@ -1,5 +1,7 @@
 //! `nanoseg controller`: proposes, enforces and rolls back policies, in the cluster.
 
+mod backup;
+
 use super::access::AccessArgs;
 use super::ceilings::CeilingArgs;
 use super::receive::{NatsArgs, NatsStreamArgs};
@@ -21,6 +23,8 @@ use tokio::sync::watch;
 /// Propose, enforce and roll back policies in the cluster
 #[derive(Debug, ClapArgs)]
 #[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
     long_about = "\
 Propose, enforce and roll back policies in the cluster.
 
@@ -44,12 +48,15 @@ Examples:
     nanoseg controller --store nanoseg.sqlite --tls-cert tls.crt --tls-key tls.key --output-dir policies/"
 )]
 pub struct Args {
+    #[command(subcommand)]
+    command: Option<ControllerCommand>,
+
     #[command(flatten)]
     access: AccessArgs,
 
     /// The SQLite file of the controller's state; created if it is missing
-    #[arg(long, env = "NANOSEG_STORE", value_name = "FILE")]
-    store: PathBuf,
+    #[arg(long, env = "NANOSEG_STORE", value_name = "FILE", required = true)]
+    store: Option<PathBuf>,
 
     /// Go on with a store that does not continue the published record: it was lost, restored from an older backup, or
     /// altered. Give it for one start only
@@ -102,6 +109,11 @@ pub struct Args {
         default_value = "text"
     )]
     log: LogFormat,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum ControllerCommand {
+    Backup(backup::Args),
 }
 
 /// Who may send flow records, and how.
@@ -220,6 +232,9 @@ impl Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if let Some(ControllerCommand::Backup(args)) = &args.command {
+        return backup::run(args);
+    }
     crate::agent::keep_small();
     let settings = settings(args)?;
     crate::listen::raise_descriptor_limit();
@@ -259,7 +274,7 @@ fn settings(args: Args) -> anyhow::Result<ControllerSettings> {
     };
     Ok(ControllerSettings {
         connect: args.access.settings(),
-        store: args.store,
+        store: args.store.context("no --store FILE is given")?,
         accept_new_state: args.accept_new_state,
         listen: agents.listen,
         tls,

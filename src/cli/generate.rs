@@ -188,7 +188,7 @@ fn finish(args: &Args, generated: &Generated, run: &RunReport) -> anyhow::Result
         let files = pipeline::output_files(generated, run).context("failed to write the report")?;
         let summary = OutputFolder::new(&args.out).replace(&files)?;
         tracing::info!(
-            written = summary.written,
+            written = summary.written.len(),
             unchanged = summary.unchanged,
             removed = summary.removed.len(),
             "wrote {}",

@@ -1,5 +1,6 @@
 //! `nanoseg record`: the hash-chained record of decisions and writes, for auditors.
 
+mod fetch;
 mod show;
 mod verify;
 
@@ -30,6 +31,7 @@ pub struct Args {
 enum RecordCommand {
     Verify(verify::Args),
     Show(show::Args),
+    Fetch(fetch::Args),
 }
 
 /// Runs the command.
@@ -37,6 +39,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
         RecordCommand::Verify(args) => verify::run(args),
         RecordCommand::Show(args) => show::run(args),
+        RecordCommand::Fetch(args) => fetch::run(args),
     }
 }
 

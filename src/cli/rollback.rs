@@ -16,7 +16,8 @@ use std::process::ExitCode;
     long_about = "\
 Restore an earlier policy of a workload: by default the one before the last approved. A \
 revision is the number of an approved proposal (nanoseg proposals --phase all -o json); none \
-means no policy at all. With --namespace-wide every workload gets the policy that was approved at a given time.",
+means no policy at all. A revision that was rolled back can be restored too: its proposal is approved again, as a new \
+revision. With --namespace-wide every workload gets the policy that was approved at a given time.",
     after_long_help = "\
 Examples:
   Undo the last approval:
@@ -26,13 +27,16 @@ Examples:
     nanoseg rollback web -n shop --to 2
     nanoseg rollback web -n shop --to none
 
+  Bring revision 2 back after it was rolled back:
+    nanoseg rollback web -n shop --to 2 --reason 'it was the load balancer'
+
   Restore the whole namespace as it was in the morning:
     nanoseg rollback --namespace-wide --to-time 2026-11-24T08:00:00Z -n shop
 
   In an emergency, to remove all policies at once:
     kubectl annotate --overwrite namespace shop nanoseg.dev/break-glass='checkout is down' nanoseg.dev/break-glass-by=YOUR-USER
 
-Exit codes: 0 rolled back; 1 refused, or no answer in time; 2 an error, such as no right to decide."
+Exit codes: 0 done; 1 refused, or no answer in time; 2 an error, such as no right to decide."
 )]
 pub struct Args {
     /// The workload, as name or kind/name
@@ -64,41 +68,72 @@ fn parse_revision(text: &str) -> Result<u32, String> {
     }
 }
 
+/// One step back, or forward to what was rolled back.
+#[derive(Debug, Clone, Copy)]
+struct Step<'a> {
+    proposal: &'a PolicyProposal,
+    /// Undo the proposal, or approve it again.
+    verb: Verb,
+}
+
+impl<'a> Step<'a> {
+    fn undo(proposal: &'a PolicyProposal) -> Step<'a> {
+        Step {
+            proposal,
+            verb: Verb::Rollback,
+        }
+    }
+
+    /// What it does, in one line.
+    fn words(&self) -> String {
+        let (workload, name) = (&self.proposal.spec.workload.name, self.proposal.name_any());
+        match self.verb {
+            Verb::Approve => format!(
+                "restore {workload}: {name}, which was rolled back, is approved again as a new revision\n"
+            ),
+            _ => format!("roll back {workload}: {name} and what was approved after it is undone\n"),
+        }
+    }
+}
+
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let decider = Decider::connect(&args.decide)?;
     let all = decider.proposals()?;
-    let undo: Vec<&PolicyProposal> = match (&args.workload, args.to_time) {
+    let steps: Vec<Step> = match (&args.workload, args.to_time) {
         (Some(workload), _) => {
             let mine = of_workload(&all, workload, &decider.namespace)?;
             vec![choose(&mine, args.to, workload)?]
         }
-        (None, Some(time)) => since(&all, time, &approvals(&decider)?),
+        (None, Some(time)) => {
+            let undone = since(&all, time, &approvals(&decider)?);
+            undone.into_iter().map(Step::undo).collect()
+        }
         (None, None) => bail!("name a workload, or --namespace-wide --to-time TIME"),
     };
-    if undo.is_empty() {
+    if steps.is_empty() {
         eprintln!(
             "nothing was approved after that time in namespace {}",
             decider.namespace
         );
         return Ok(ExitCode::SUCCESS);
     }
-    for proposal in &undo {
-        terminal::print(&format!(
-            "roll back {}: {} and what was approved after it is undone\n",
-            proposal.spec.workload.name,
-            proposal.name_any()
-        ))?;
+    for step in &steps {
+        terminal::print(&step.words())?;
     }
-    if !decider.confirm("roll back?")? {
-        eprintln!("nothing was rolled back");
+    let question = match steps.as_slice() {
+        [step] if step.verb == Verb::Approve => "restore it?",
+        _ => "roll back?",
+    };
+    if !decider.confirm(question)? {
+        eprintln!("nothing was changed");
         return Ok(ExitCode::from(exit::FINDINGS));
     }
-    let decisions: Vec<Decision> = undo
+    let decisions: Vec<Decision> = steps
         .into_iter()
-        .map(|proposal| Decision {
-            proposal,
-            verb: Verb::Rollback,
+        .map(|step| Decision {
+            proposal: step.proposal,
+            verb: step.verb,
             reason: &args.reason,
         })
         .collect();
@@ -117,6 +152,12 @@ fn revision(proposal: &PolicyProposal) -> Option<u32> {
     );
     let number = proposal.status.as_ref()?.applied_revision?;
     undoable.then_some(number)
+}
+
+/// The number of its revision, if that was rolled back.
+fn undone_revision(proposal: &PolicyProposal) -> Option<u32> {
+    let number = proposal.status.as_ref()?.applied_revision?;
+    (proposal.phase() == Phase::RolledBack).then_some(number)
 }
 
 fn of_workload<'a>(
@@ -146,32 +187,60 @@ fn of_workload<'a>(
     Ok(mine)
 }
 
-/// The proposal to undo to restore revision `to`: the one right after it, of those that are not undone.
+/// The step that restores revision `to`: to undo the proposal right after it, of those that are not undone, or to
+/// approve it again if it was undone itself (rule: rollback-has-a-way-forward).
 fn choose<'a>(
     mine: &[&'a PolicyProposal],
     to: Option<u32>,
     workload: &str,
-) -> anyhow::Result<&'a PolicyProposal> {
-    let mut applied: BTreeMap<u32, &PolicyProposal> = BTreeMap::new();
-    applied.extend(mine.iter().filter_map(|one| Some((revision(one)?, *one))));
-    let Some(to) = to else {
-        let last = applied.values().next_back().copied();
-        return last.with_context(|| {
-            format!("{workload} has no approved policy, so nothing can be undone")
-        });
+) -> anyhow::Result<Step<'a>> {
+    let by_number = |number: fn(&PolicyProposal) -> Option<u32>| {
+        let theirs = mine.iter().filter_map(|one| Some((number(one)?, *one)));
+        theirs.collect::<BTreeMap<u32, &'a PolicyProposal>>()
+    };
+    let (applied, undone) = (by_number(revision), by_number(undone_revision));
+    let listed = |map: &BTreeMap<u32, &PolicyProposal>| {
+        let numbers: Vec<String> = map.keys().map(u32::to_string).collect();
+        if numbers.is_empty() {
+            "none".to_owned()
+        } else {
+            numbers.join(", ")
+        }
     };
     let known = || {
-        let numbers: Vec<String> = applied.keys().map(u32::to_string).collect();
-        numbers.join(", ")
+        format!(
+            "approved: {}; rolled back: {}",
+            listed(&applied),
+            listed(&undone)
+        )
     };
+    let Some(to) = to else {
+        let last = applied.values().next_back().copied();
+        let last = last.with_context(|| {
+            format!(
+                "{workload} has no approved policy, so nothing can be undone; --to restores a revision ({})",
+                known()
+            )
+        })?;
+        return Ok(Step::undo(last));
+    };
+    if let Some(proposal) = undone.get(&to) {
+        return Ok(Step {
+            proposal,
+            verb: Verb::Approve,
+        });
+    }
     anyhow::ensure!(
         to == 0 || applied.contains_key(&to),
-        "{workload} has no revision {to}; approved and not rolled back are: {}",
+        "{workload} has no revision {to}; {}",
         known()
     );
     let mut later = applied.range(to.saturating_add(1)..);
-    let next = later.next().map(|(_, proposal)| *proposal);
-    next.with_context(|| format!("revision {to} of {workload} is in force already"))
+    let next = later.next().map(|(_, proposal)| Step::undo(proposal));
+    next.with_context(|| match to {
+        0 => format!("{workload} has no policy already"),
+        to => format!("revision {to} of {workload} is in force already"),
+    })
 }
 
 /// When each proposal was approved: by the name of the proposal, from the decisions.
@@ -259,24 +328,44 @@ mod tests {
         let mine = of_workload(&all, "web", "shop").unwrap();
         let found = choose(&mine, to, "web");
         found
-            .map(|one| one.name_any())
+            .map(|step| format!("{:?} {}", step.verb, step.proposal.name_any()))
             .map_err(|error| error.to_string())
     }
 
     #[test]
     fn the_proposal_right_after_the_wanted_revision_is_undone() {
-        assert_eq!(chosen(None).unwrap(), "web-4");
-        assert_eq!(chosen(Some(3)).unwrap(), "web-4");
-        assert_eq!(chosen(Some(1)).unwrap(), "web-3", "web-2 is undone already");
-        assert_eq!(chosen(Some(0)).unwrap(), "web-1");
+        assert_eq!(chosen(None).unwrap(), "Rollback web-4");
+        assert_eq!(chosen(Some(3)).unwrap(), "Rollback web-4");
+        assert_eq!(
+            chosen(Some(1)).unwrap(),
+            "Rollback web-3",
+            "web-2 is undone already"
+        );
+        assert_eq!(chosen(Some(0)).unwrap(), "Rollback web-1");
+    }
+
+    #[test]
+    fn a_revision_that_was_rolled_back_is_approved_again_also_the_first_one() {
+        assert_eq!(chosen(Some(2)).unwrap(), "Approve web-2");
+        let first = [proposal("web-1", 1, Phase::RolledBack, 10)];
+        let mine = of_workload(&first, "web", "shop").unwrap();
+        let step = choose(&mine, Some(1), "web").unwrap();
+        assert_eq!(
+            (step.verb, step.proposal.name_any()),
+            (Verb::Approve, "web-1".into())
+        );
+        let error = choose(&mine, None, "web").unwrap_err().to_string();
+        assert!(error.contains("rolled back: 1"), "{error}");
+        let error = choose(&mine, Some(0), "web").unwrap_err().to_string();
+        assert!(error.contains("no policy already"), "{error}");
     }
 
     #[test]
     fn revisions_that_are_in_force_or_unknown_are_refused_with_the_reason() {
         assert!(chosen(Some(4)).unwrap_err().contains("in force already"));
-        let error = chosen(Some(2)).unwrap_err();
+        let error = chosen(Some(7)).unwrap_err();
         assert!(
-            error.contains("no revision 2") && error.contains("1, 3, 4"),
+            error.contains("no revision 7") && error.contains("1, 3, 4; rolled back: 2"),
             "{error}"
         );
         assert!(of_workload(&history(), "db", "shop").is_err());

@@ -4,11 +4,13 @@ use super::access::{AccessArgs, NamespaceArgs};
 use super::proposals::Output;
 use super::style::Style;
 use super::terminal;
+use crate::inventory::is_ours;
 use crate::load::BlockingClient;
 use crate::report::escape;
 use crate::report::table::{Align, Table};
 use crate::review::resources::{BREAK_GLASS, Mode, Segmentation};
 use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Api, ResourceExt};
 use serde::Serialize;
@@ -61,6 +63,19 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let client = args.access.connect()?;
     let found: Vec<Segmentation> = client.list(args.place.namespace(&client))?;
     let rows: Vec<Row> = found.iter().map(|one| row(one, &client)).collect();
+    let policies = client.list::<NetworkPolicy>(args.place.namespace(&client));
+    match policies.map(|policies| nobodys(&policies, &rows)) {
+        Ok(names) if names.is_empty() => {}
+        Ok(names) => eprintln!(
+            "warning: {} policies with nanoseg's label are in namespaces without a Segmentation, and nobody keeps them as they \
+             are: {}; create a Segmentation there to adopt them, or delete them",
+            names.len(),
+            escape::terminal(&shortened(&names))
+        ),
+        Err(error) => {
+            eprintln!("note: policies in namespaces without a Segmentation are not known: {error}")
+        }
+    }
     match args.output {
         Output::Json => terminal::print(&crate::report::json(&rows)?)?,
         Output::Text if rows.is_empty() => eprintln!(
@@ -73,6 +88,38 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The policies with our label in namespaces that have no row, as `namespace/name`.
+fn nobodys(policies: &[NetworkPolicy], rows: &[Row]) -> Vec<String> {
+    let is_nobodys = |policy: &&NetworkPolicy| {
+        let namespace = policy.metadata.namespace.as_deref();
+        is_ours(&policy.metadata)
+            && rows
+                .iter()
+                .all(|row| Some(row.namespace.as_str()) != namespace)
+    };
+    let policies = policies.iter().filter(is_nobodys);
+    let names = policies.map(|policy| {
+        let namespace = policy.metadata.namespace.as_deref().unwrap_or_default();
+        format!("{namespace}/{}", policy.name_any())
+    });
+    names.collect()
+}
+
+/// The first names.
+fn shortened(names: &[String]) -> String {
+    const MOST: usize = 10;
+    let shown = names
+        .iter()
+        .take(MOST)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
+    match names.len().saturating_sub(MOST) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }
 
 fn row(segmentation: &Segmentation, client: &BlockingClient) -> Row {
@@ -113,9 +160,9 @@ fn break_glass(namespace: &str, client: &BlockingClient) -> Option<String> {
 /// namespace is enforced, Drifted and Degraded false; Learning and Enforcing may be either.
 fn needs_attention(condition: &Condition) -> Option<String> {
     let is_well = match condition.type_.as_str() {
-        "Ready" => condition.status == "True",
+        "Ready" | "Adopted" => condition.status == "True",
         "Drifted" | "Degraded" => condition.status == "False",
-        "Covered" => condition.status == "True" || condition.reason == "NotEnforced",
+        "Covered" | "Exclusive" => condition.status == "True" || condition.reason == "NotEnforced",
         "WellFormed" | "WithinCeilings" => condition.status == "True",
         _ => condition.status != "Unknown",
     };
@@ -191,6 +238,7 @@ mod tests {
     fn only_abnormal_conditions_need_attention() {
         for (type_, status) in [
             ("Ready", "True"),
+            ("Adopted", "True"),
             ("Drifted", "False"),
             ("Degraded", "False"),
             ("Learning", "True"),
@@ -201,6 +249,7 @@ mod tests {
         }
         for (type_, status) in [
             ("Ready", "False"),
+            ("Adopted", "False"),
             ("Ready", "Unknown"),
             ("Drifted", "True"),
             ("Degraded", "True"),

@@ -38,6 +38,7 @@ pub struct ControllerMetrics {
     uncovered: Gauge,
     malformed: Family<Labels, Gauge>,
     altered: Gauge,
+    unknown_policies: Gauge,
     not_acting: Gauge,
     /// Why this replica leads and does not act.
     refusal: Mutex<Option<String>>,
@@ -67,6 +68,7 @@ impl Default for ControllerMetrics {
             uncovered: Gauge::default(),
             malformed: Family::default(),
             altered: Gauge::default(),
+            unknown_policies: Gauge::default(),
             not_acting: Gauge::default(),
             refusal: Mutex::default(),
             task_restarts: TaskRestarts::default(),
@@ -128,6 +130,11 @@ impl ControllerMetrics {
             "altered_reviews",
             "Workloads whose stored review says what the record does not prove; that is not applied",
             &self.altered,
+        );
+        gauge(
+            "unknown_policies",
+            "Policies in the cluster with nanoseg's label that the state does not know; nobody keeps them as they are",
+            &self.unknown_policies,
         );
         gauge(
             "not_acting",
@@ -260,6 +267,7 @@ impl ControllerMetrics {
         self.open_directions.set(number(counts.open_directions));
         self.uncovered.set(number(counts.uncovered));
         self.altered.set(number(counts.altered));
+        self.unknown_policies.set(number(counts.unknown_policies));
     }
 }
 
@@ -281,6 +289,8 @@ pub struct ClusterCounts {
     pub open_directions: usize,
     /// Pods of enforced namespaces that no policy selects.
     pub uncovered: usize,
+    /// Policies with our label that the state does not know.
+    pub unknown_policies: usize,
     /// Workloads whose stored review was altered.
     pub altered: usize,
 }

@@ -1,6 +1,7 @@
 //! The leader's work: operators' objects and traffic → state and record, on the disk first → plan, proposals,
 //! results of decisions and conditions. One task; [`Engine::cycle`] lists the steps.
 
+mod adopt;
 mod auto_rollback;
 mod coverage;
 mod decide;
@@ -31,6 +32,7 @@ use super::folder::FoldNews;
 use super::pending_writes::PendingWrites;
 use super::plan::{EnforcerReport, Plan};
 use crate::cluster::live::{Events, Kind, Malformed, Watches, Writer};
+use crate::finding::Finding;
 use crate::flow::FlowBatch;
 use crate::graph::Graph;
 use crate::inventory::Inventory;
@@ -39,6 +41,7 @@ use crate::record::RecordLine;
 use crate::review::resources::PolicyProposal;
 use crate::review::{Ceilings, Uncovered, WorkloadState, is_default_deny};
 use crate::store::ReviewStore;
+use adopt::UnknownPolicies;
 use enforcer_reports::Troubles;
 use housekeeping::Housekeeping;
 use in_force::InForce;
@@ -94,6 +97,10 @@ pub struct Engine {
     problems: BTreeMap<String, String>,
     /// The pods that no policy selects, by enforced namespace.
     uncovered: BTreeMap<String, Uncovered>,
+    /// Policies with our label that the state does not know.
+    unknown: UnknownPolicies,
+    /// Pods that the policies in force select and that are not of their workloads.
+    foreign_pods: Vec<Finding>,
     /// The objects that cannot be read.
     malformed: Vec<Malformed>,
     /// What the owners of Segmentations that cannot be read were told, by namespace.
@@ -132,6 +139,8 @@ impl Engine {
             errors: BTreeMap::new(),
             problems: BTreeMap::new(),
             uncovered: BTreeMap::new(),
+            unknown: UnknownPolicies::new(),
+            foreign_pods: Vec::new(),
             malformed: Vec::new(),
             told_malformed: BTreeMap::new(),
             pending_proposals: PendingWrites::default(),
@@ -373,18 +382,27 @@ impl Engine {
         let open = uncovered.values();
         let open = open.flat_map(|one| one.findings(&observation.inventory));
         view.findings.extend(open);
+        self.unknown = adopt::find(engine_state, observation);
+        let unknown = adopt::findings(observation, &self.unknown);
+        view.findings.extend(unknown);
         let mut in_force = InForce::build(engine_state, observation);
         let violations = violations::find_violations(engine_state, observation, &view, &in_force);
-        let undone = auto_rollback::undo_harmful(
+        let judged = auto_rollback::judge_changes(
             engine_state,
             observation,
             &in_force,
             view.only.as_ref(),
             now,
         );
-        if !undone.is_empty() {
+        if !judged.undone.is_empty() {
             in_force = InForce::build(engine_state, observation);
         }
+        view.findings
+            .extend(judged.unexplained.values().flatten().cloned());
+        self.troubles
+            .note_unexplained(view.only.as_ref(), &judged.unexplained);
+        let unknown = &self.unknown;
+        let not_adopted = adopt::propose(engine_state, observation, &view, &in_force, unknown, now);
         let mut problems = propose::propose(
             engine_state,
             observation,
@@ -394,7 +412,7 @@ impl Engine {
             now,
         );
         let denies = default_deny::propose(engine_state, observation, &view, &in_force, now);
-        for (namespace, why) in denies {
+        for (namespace, why) in denies.into_iter().chain(not_adopted) {
             problems.entry(namespace).or_insert(why);
         }
         match &view.only {
@@ -406,11 +424,13 @@ impl Engine {
                 self.publish_all = true;
                 controller_metrics.set_counts(&ClusterCounts {
                     nodes_without_agent: self.without_agent.len(),
+                    unknown_policies: self.unknown.values().map(BTreeSet::len).sum(),
                     uncovered: uncovered.values().map(|one| one.pods.len()).sum(),
                     violations: violations.len(),
                     ..counts(engine_state, observation)
                 });
                 self.uncovered = uncovered;
+                self.foreign_pods = coverage::foreign_pods(observation, &in_force);
                 observation.add_cost(began.elapsed());
                 graph.send_replace(Some(Arc::new(view.graph)));
             }
@@ -508,6 +528,8 @@ impl Engine {
             errors: &self.errors,
             problems: &self.problems,
             uncovered: &self.uncovered,
+            unknown: &self.unknown,
+            foreign_pods: &self.foreign_pods,
             malformed: &self.malformed,
             without_agent: &self.without_agent,
             now,

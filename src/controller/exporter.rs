@@ -113,19 +113,10 @@ impl Exporter {
 
     fn export(&mut self, plan: &Plan, open: &BTreeSet<&str>, now: Timestamp) -> bool {
         let files = build_files(plan, open);
-        let differs = |(name, content): &(&PathBuf, &Vec<u8>)| {
-            std::fs::read(self.root.join(name)).ok().as_ref() != Some(*content)
-        };
-        let new: Vec<PathBuf> = files
-            .contents
-            .iter()
-            .filter(differs)
-            .map(|(name, _)| name.clone())
-            .collect();
         match OutputFolder::new(&self.root).replace(&files.contents) {
-            Ok(_) => {
+            Ok(summary) => {
                 self.failure = None;
-                self.report_changes(&files, &new, now);
+                self.report_changes(&files, &summary.written, now);
                 true
             }
             Err(error) => {

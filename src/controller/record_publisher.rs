@@ -68,10 +68,8 @@ impl RecordPublisher {
                 // Before all pods are known, traffic cannot be attributed.
                 let is_known = self.watches.check().is_ok();
                 if is_known {
-                    let read = self.volume(&mut reader);
-                    if read != volume {
-                        (volume, published) = (read, None);
-                    }
+                    // What others changed or deleted there meanwhile comes back, too.
+                    (volume, published) = (self.volume(&mut reader), None);
                 }
                 volume_due = Instant::now() + if is_known { VOLUME_EVERY } else { REST };
             }

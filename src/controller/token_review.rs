@@ -79,9 +79,12 @@ impl ReviewCheck {
     }
 
     async fn verify(&self, token: Option<&str>, at: SystemTime) -> Result<AgentIdentity, Refusal> {
-        // Junk is refused before anything is fetched for it.
-        self.claims.precheck(token, at)?;
-        self.refresh(!self.claims.has_keys()).await;
+        // Junk is refused before anything is fetched for it. Another issuer may be the API server's new one.
+        match self.claims.precheck(token, at) {
+            Err(refusal) if refusal.kind == "other-issuer" => self.refresh(true).await,
+            Err(refusal) => return Err(refusal),
+            Ok(_) => self.refresh(!self.claims.has_keys()).await,
+        }
         match self.claims.check_at(token, at) {
             Err(refusal) if refusal.kind == "unknown-key" => {
                 self.refresh(true).await;
@@ -116,3 +119,6 @@ impl ReviewCheck {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -342,6 +342,8 @@ fn skipped(
         ("stray-unreachable", counters.stray_unreachables),
         ("not-expressible", counters.not_expressible),
         ("malformed-dns", counters.dns_malformed),
+        ("dns-answer-without-question", counters.dns_unasked),
+        ("address-in-block", counters.addresses_merged),
         ("unnamed-address", flows.names.overflow()),
         ("file-without-capture", summary.skipped_files.len() as u64),
         ("file-without-objects", files as u64),

@@ -93,16 +93,18 @@ fn decided(status: &PolicyProposalStatus) -> Markup {
 /// The form of what can be decided now.
 fn decide(frame: &Frame, proposal: &PolicyProposal, can_decide: bool) -> Markup {
     let total = proposal.spec.review.would_block_total;
+    let tick = || {
+        let read = format!(
+            "I have read that {} would be blocked",
+            count(total.into(), "recorded connection")
+        );
+        decision::tick(proposal, &read)
+    };
     let fields = match proposal.phase() {
-        Phase::Pending if can_decide => {
-            let read = format!(
-                "I have read that {} would be blocked",
-                count(total.into(), "recorded connection")
-            );
-            decision::fields(true, &decision::tick(proposal, &read))
-        }
+        Phase::Pending if can_decide => decision::fields(true, &tick()),
         Phase::Pending => return decision::fields(false, &html! {}),
         Phase::Applied if can_decide => decision::undo(),
+        Phase::RolledBack if can_decide => decision::again(&tick()),
         _ => return html! {},
     };
     html! {

@@ -37,7 +37,10 @@ fn until_refused(
 
 fn policy(namespace: &str, name: &str, is_ours: bool) -> Value {
     let labels = match is_ours {
-        true => json!({"app.kubernetes.io/managed-by": "nanoseg"}),
+        true => json!({
+            "app.kubernetes.io/managed-by": "nanoseg",
+            "nanoseg.dev/written-by": "controller",
+        }),
         false => json!({}),
     };
     json!({
@@ -96,7 +99,8 @@ fn the_controllers_token_changes_only_its_own_policies_and_only_where_they_are_e
         .map(drop)
     });
     let label = "app.kubernetes.io/managed-by=nanoseg";
-    assert!(said.contains(label) || said.contains("Enforce"), "{said}");
+    let written = "nanoseg.dev/written-by=controller";
+    assert!(said.contains(label) || said.contains(written), "{said}");
     until_refused(
         cluster,
         "a namespace that is not enforced is refused",
@@ -121,6 +125,11 @@ fn the_controllers_token_changes_only_its_own_policies_and_only_where_they_are_e
         let said = create(cluster, &stolen, &policy(namespace, "own", true)).map(drop);
         assert!(said.is_err(), "{namespace}: {said:?}");
     }
+    let mut unnamed = policy(&untouched, "unnamed", true);
+    unnamed["metadata"]["labels"] = json!({"app.kubernetes.io/managed-by": "nanoseg"});
+    refused(create(cluster, &stolen, &unnamed).map(drop), written);
+    // People apply generated policies wherever they may.
+    create(cluster, admin, &unnamed).expect("policies of nanoseg generate");
     // Others' policies are neither deleted nor changed nor taken over by the label.
     refused(run(theirs("delete")), label);
     let patch = |namespace: &str, name: &str, what: Value| {
@@ -195,8 +204,12 @@ fn nobody_else_holds_up_or_removes_a_proposal_or_a_decision_that_waits() {
     let namespace = cluster.namespace("held");
     let controller = cluster.service_account_kubeconfig("nanoseg", "nanoseg-controller");
     let admin = cluster.kubeconfig();
+    let mut number = 0;
     until_refused(cluster, "a proposal by hand", || {
-        create(cluster, admin, &proposal(&namespace, true)).map(drop)
+        let mut forged = proposal(&namespace, true);
+        number += 1;
+        forged["metadata"]["name"] = format!("forged-{number}").into();
+        create(cluster, admin, &forged).map(drop)
     });
     let unlabelled = create(cluster, &controller, &proposal(&namespace, false)).map(drop);
     refused(unlabelled, "app.kubernetes.io/managed-by=nanoseg");

@@ -4,7 +4,9 @@
 pub mod agent;
 pub mod operator;
 pub mod process;
+mod rollback;
 mod taken_over;
+mod trust;
 pub mod world;
 
 use crate::support::kubernetes::{Cluster, PATIENCE, until};
@@ -455,39 +457,6 @@ fn a_decision_on_another_revision_is_refused_with_the_reason() {
         .unwrap_or_default();
     assert!(message.contains("revision"), "{message}");
     assert_eq!(world.open("db").name_any(), read.name_any());
-}
-
-#[test]
-fn an_approved_policy_that_blocks_traffic_is_rolled_back() {
-    let Some(cluster) = Cluster::get() else {
-        return;
-    };
-    let controller = Controller::start(cluster, "harm", &[]);
-    let (world, mut agent) = learned(cluster, &controller);
-    let right = world.open("db");
-    world.decide_open("db", Verb::Approve);
-    let first = world.policy("nanoseg-db");
-    // New traffic makes the next proposal, and a person edits it wrongly.
-    agent.see(&world, ("web", "db", 5432), Verdict::Refused, 3);
-    let asked = world.open("db");
-    assert_ne!(asked.name_any(), right.name_any());
-    world.edit(&asked, |spec| spec.ingress = Some(Vec::new()));
-    cluster.run(until(PATIENCE, "it is judged anew", async || {
-        let now = world.fetch(&asked.name_any()).await?;
-        let is_new = now.spec.review.revision != asked.spec.review.revision;
-        is_new.then_some(()).ok_or_else(|| "not yet".to_owned())
-    }));
-    world.decide_open("db", Verb::Approve);
-    world.until_policy("nanoseg-db", "it is wrong", |policy| {
-        policy.is_some_and(|policy| policy.spec != first.spec)
-    });
-    world.until_condition("Enforcing", "True", "Enforced");
-    agent.see(&world, ("api", "db", 5432), Verdict::Refused, 4);
-    world.until_policy("nanoseg-db", "it is as before", |policy| {
-        policy.is_some_and(|policy| policy.spec == first.spec)
-    });
-    world.until_condition("Degraded", "True", "RolledBack");
-    world.until_phase(&asked, Phase::RolledBack);
 }
 
 #[test]

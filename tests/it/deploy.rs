@@ -201,6 +201,41 @@ fn arguments_are_existing_options() {
     assert!(nanoseg::cli::check(["agent", "--node=n", "--no-such-option"]).is_err());
 }
 
+/// The overlay replaces all arguments of the agent: they must stay those of the base but for the way of batches.
+#[test]
+fn through_nats_an_agent_has_the_same_arguments_but_for_its_delivery() {
+    let arguments = |pod: &Value| -> Vec<String> {
+        let container = &pod["spec"]["template"]["spec"]["containers"][0];
+        let all = container["args"].as_array().expect("arguments").iter();
+        all.map(|one| one.as_str().expect("text").to_owned())
+            .collect()
+    };
+    let text = std::fs::read_to_string(folder("overlays/nats/daemon-set.yaml")).expect("a file");
+    let patch: Value = serde_yaml::from_str(&text).expect("YAML");
+    let patched = arguments(&patch);
+    let is_own = |one: &&String| !one.starts_with("--nats");
+    let delivers = |one: &&String| {
+        ["--receiver=", "--ca=", "--metrics-listen="]
+            .iter()
+            .any(|way| one.starts_with(way))
+    };
+    let base = only(&agent()).args.clone().unwrap_or_default();
+    let base: Vec<_> = base.iter().filter(|one| !delivers(one)).collect();
+    let own: Vec<_> = patched
+        .iter()
+        .filter(|one| is_own(one) && !delivers(one))
+        .collect();
+    assert_eq!(own, base);
+    let patched: Vec<String> = patched
+        .iter()
+        .map(|one| one.replace("$(NODE_ADDRESS)", "10.0.0.1"))
+        .collect();
+    let all = patched.iter().map(String::as_str);
+    if let Err(why) = nanoseg::cli::check(all.chain(["--node", "node-1"])) {
+        panic!("{patched:?}: {why}");
+    }
+}
+
 #[test]
 fn agents_connect_to_the_controllers_service() {
     let service: Service = read("base/controller/service.yaml");

@@ -176,6 +176,53 @@ fn standard_tools_verify_a_report_and_find_every_changed_file() {
             .1
             .contains("more.txt: not in the manifest")
     );
+    fs::remove_file(here.join("report/more.txt")).expect("it was there");
+    for name in ["empty", "policies/empty", "policies/empty/deep"] {
+        fs::create_dir_all(here.join("report").join(name)).expect("a folder");
+        let (code, said) = verify(here, &[]);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(
+            said.contains(&format!("{name}: not in the manifest")),
+            "{said}"
+        );
+        if !name.ends_with("deep") {
+            fs::remove_dir_all(here.join("report").join(name)).expect("it was there");
+        }
+    }
+}
+
+#[test]
+fn temporary_folders_of_killed_runs_go_and_those_of_running_ones_stay() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    for name in ["r-AbCd12", "r-AbCd13", "other-AbCd12"] {
+        let left = here.join(format!(".nanoseg-report-{name}"));
+        fs::create_dir_all(left.join("new")).expect("a folder");
+    }
+    let running = fs::File::open(here.join(".nanoseg-report-r-AbCd13")).expect("a folder");
+    running.lock().expect("a lock");
+    let (policies, cluster) = (sample("policies-out"), sample("samples/shop/cluster.yaml"));
+    let report = [
+        "--generated",
+        &policies,
+        "--cluster",
+        &cluster,
+        "--out",
+        "r",
+    ];
+    written(here, &report);
+    written(here, &report);
+    let names = fs::read_dir(here).expect("a folder").flatten();
+    let mut names: Vec<String> = names
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    let wanted = [
+        ".nanoseg-report-other-AbCd12",
+        ".nanoseg-report-r-AbCd13",
+        "r",
+    ];
+    assert_eq!(names, wanted);
 }
 
 #[test]
@@ -338,6 +385,8 @@ fn state_as(path: &Path, more: &[Line<'_>], proposals: Value, form: Form) {
         proposal: "db-1".into(),
         decided_by: "alice".into(),
         at: time("2026-03-05T00:00:00Z"),
+        base: None,
+        intent: Default::default(),
     });
     review.wanted = Some(1);
     review.proposals = serde_json::from_value(proposals).expect("proposals");

@@ -61,6 +61,59 @@ fn converted() -> String {
     flow_log::write_slice(&"".into(), &slice)
 }
 
+/// A log of so many clients on the internet of one web server, each with one connection.
+fn clients_of_a_web_server(number: u32) -> String {
+    let mut text = String::from("client,server,port,protocol,time\n");
+    for client in 0..number {
+        // Spread over the public addresses from 8.0.0.0 on.
+        let address = std::net::Ipv4Addr::from(0x0800_0000 + client * 13);
+        let (minute, second) = (client / 60 % 60, client % 60);
+        text.push_str(&format!(
+            "{address},10.244.1.80,8443,TCP,2026-03-02T10:{minute:02}:{second:02}Z\n"
+        ));
+    }
+    text
+}
+
+#[test]
+fn millions_of_clients_are_counted_exactly_and_never_widen_a_policy() {
+    const CLIENTS: u32 = 40_000;
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = write(
+        folder.path(),
+        "flows.csv",
+        &clients_of_a_web_server(CLIENTS),
+    );
+    let run = |option: &str| {
+        let cluster = sample("tests/scenarios/public-entry-is-a-decision--seen/cluster.yaml");
+        let all = ["generate", "--output", "json", option, "--cluster"];
+        let mut all: Vec<OsString> = all.map(Into::into).into();
+        all.extend([cluster.into(), "--flows".into()]);
+        all.push(format!("{}@*", log.display()).into());
+        nanoseg(all)
+    };
+    let seen = run("--public-entry=seen");
+    let edges = seen.json["graph"]["edges"].as_array().expect("edges");
+    let connections = |edge: &serde_json::Value| edge["connections"].as_u64().unwrap_or(0);
+    assert_eq!(
+        edges.iter().map(connections).sum::<u64>(),
+        u64::from(CLIENTS)
+    );
+    assert!(edges.len() < 1_000, "{} edges", edges.len());
+    let findings = seen.json["findings"].to_string();
+    assert!(findings.contains("public-entry"), "{findings}");
+    // What is counted by block is no rule: the direction stays open, or lets in everybody where that was decided.
+    let text = seen.json["policies"].to_string();
+    assert!(!text.contains("/24") && !text.contains("/16") && !text.contains("0.0.0.0/0"));
+    let again = run("--public-entry=seen");
+    for part in ["graph", "policies", "findings"] {
+        assert!(
+            again.json[part] == seen.json[part],
+            "{part} differs from the first run"
+        );
+    }
+}
+
 #[test]
 fn a_capture_as_a_flow_log_gives_the_same_edges_alone_and_together_with_the_capture() {
     let folder = tempfile::tempdir().expect("a folder");

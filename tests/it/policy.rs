@@ -43,6 +43,8 @@ fn add(inventory: &mut Inventory, id: &WorkloadId, labels: &[(&str, String)], re
             ports: Vec::new(),
             owned: Owned::default(),
             network_up: None,
+            own_resolvers: Default::default(),
+            claimed_owner: None,
             template: false,
         });
     }

@@ -229,3 +229,21 @@ fn a_part_of_a_record_is_verified_from_the_line_before_it() {
         missing.stderr
     );
 }
+
+#[test]
+fn an_empty_record_is_not_intact() {
+    let folder = folder();
+    for text in ["", "\n"] {
+        fs::write(folder.path().join("record.jsonl"), text).expect("a file");
+        let run = nanoseg(folder.path(), &["verify", "record.jsonl"]);
+        assert_eq!(run.code, Some(1), "{}", run.stdout);
+        assert!(!run.stdout.contains("intact"), "{}", run.stdout);
+    }
+    fs::write(folder.path().join("record.jsonl"), "").expect("a file");
+    let run = nanoseg(folder.path(), &["verify", "record.jsonl"]);
+    assert_eq!(run.stdout, "empty: no entries\n");
+    // The store of a controller that has recorded nothing.
+    ReviewStore::open(&folder.path().join("empty.sqlite")).expect("a store");
+    let run = nanoseg(folder.path(), &["verify", "empty.sqlite"]);
+    assert_eq!(run.code, Some(1), "{}", run.stdout);
+}

@@ -26,7 +26,7 @@ const STEPS: [fn(&Telling); 8] = [
     steps::what_was_approved_is_enforced_and_nothing_else_works,
     steps::what_somebody_edits_and_deletes_is_repaired,
     steps::a_new_connection_is_blocked_asked_about_and_works_once_approved,
-    steps::a_wrong_policy_is_rolled_back_by_itself,
+    steps::a_wrong_policy_stays_until_a_person_rolls_it_back,
     steps::breaking_the_glass_opens_everything_in_a_second,
 ];
 

@@ -3,4 +3,7 @@
 mod batches;
 mod direct;
 mod jetstream;
+mod nats_attacks;
+mod nats_place;
+mod nats_users;
 mod process;

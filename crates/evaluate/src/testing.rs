@@ -60,6 +60,8 @@ pub fn pod<'a>(inventory: &'a mut Inventory, name: &str, text: &str) -> &'a mut 
         ports: Vec::new(),
         owned: Owned::default(),
         network_up: None,
+        own_resolvers: Default::default(),
+        claimed_owner: None,
         template: false,
     });
     inventory.pods.last_mut().unwrap()

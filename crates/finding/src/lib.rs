@@ -93,6 +93,12 @@ codes! {
     IndistinguishableWorkloads "indistinguishable-workloads" Error
         "No labels tell these workloads apart, so a policy for one also selects the other."
         "Give one of them a label of its own in its pod template.";
+    SelectedByForeignPods "selected-by-foreign-pods" Warning
+        "A policy selects pods of another workload than it is meant for: as its own pods, or as peers. Who may create pods can give them any labels; such pods get what the policy allows."
+        "Find out who made these pods; delete them, or give the workload a label of its own in its pod template.";
+    FalseOwner "false-owner" Warning
+        "A pod names an owner that it does not have: the uid is another one's, no such owner is there, or the owner does not select it. It counts as a workload of its own."
+        "Find out who made the pod: it may want to be taken for another workload's, to get what that one may do.";
     UnselectableWorkload "unselectable-workload" Error
         "The pods have no stable labels, so no policy can select them without selecting the whole namespace."
         "Add a label to the pod template.";
@@ -237,6 +243,15 @@ codes! {
     BlockedTraffic "blocked-traffic" Warning
         "Connections were tried that the approved policy does not allow, and the proposal would open them."
         "Find out whether the client should talk to that server before approving.";
+    ClosedOnPurpose "closed-on-purpose" Warning
+        "The proposal would open a connection that a revision in force was approved to block."
+        "Ask who approved that revision before approving; nanoseg review names the connection.";
+    AllowedButBlocked "allowed-but-blocked" Warning
+        "An approved connection fails since a policy was applied, although the policies allow it: something else blocks it."
+        "Look for policies of other kinds, a service mesh, a firewall, or an error of the network plugin; the policy is not rolled back.";
+    UnknownPolicy "unknown-policy" Warning
+        "A policy in the cluster has nanoseg's label, and the controller's state does not know it: nobody keeps it as it is."
+        "Approve the proposal that adopts it, or delete the policy; nanoseg status lists all of them.";
     ScanShadow "scan-shadow" Warning
         "A client that scanned ports also got answers, and a proposed policy would allow those connections."
         "Find out what runs in that client before approving.";

@@ -60,7 +60,8 @@ pub enum Applied {
 /// Flow records of all observers, with scans, DNS names, other traffic and losses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Aggregate {
-    applied: BTreeMap<Instance, SequenceSet>,
+    /// By node and run: an agent speaks for its node only, so it cannot use up the numbers of another node's run.
+    applied: BTreeMap<(Arc<str>, Instance), SequenceSet>,
     records: BTreeMap<(Observer, RecordIdentity), FlowRecord>,
     /// By the node that tells of it, and by client.
     scans: BTreeMap<(Arc<str>, Option<IpAddr>), ScanSummary>,
@@ -72,9 +73,9 @@ pub struct Aggregate {
 }
 
 impl Aggregate {
-    /// Applies a batch, once.
+    /// Applies a batch, once for its node and run (rule: batch-counts-once).
     pub fn apply(&mut self, batch: FlowBatch) -> Applied {
-        if !self.mark_applied(batch.instance, batch.sequence) {
+        if !self.mark_applied(&batch.node, batch.instance, batch.sequence) {
             return Applied::Duplicate;
         }
         self.add_view(&batch.node, batch.span);
@@ -131,8 +132,8 @@ impl Aggregate {
     /// Adds all of another one: of other observers, or read from elsewhere. Batches that both have
     /// applied count twice.
     pub fn merge(&mut self, other: Aggregate) {
-        for (instance, sequences) in other.applied {
-            let applied = self.applied.entry(instance).or_default();
+        for (run, sequences) in other.applied {
+            let applied = self.applied.entry(run).or_default();
             for (first, last) in sequences.intervals() {
                 applied.insert(first, last);
             }
@@ -190,17 +191,22 @@ impl Aggregate {
         }
     }
 
-    /// Marks these numbers of an agent as applied: a store does so that has their content already. Returns
-    /// false if one of them was marked before.
-    pub fn mark_applied(&mut self, instance: Instance, (first, last): (u64, u64)) -> bool {
+    /// Marks these numbers of a run of a node's agent as applied: a store does so that has their content already.
+    /// Returns false if one of them was marked before.
+    pub fn mark_applied(
+        &mut self,
+        node: &Arc<str>,
+        instance: Instance,
+        (first, last): (u64, u64),
+    ) -> bool {
         self.applied
-            .entry(instance)
+            .entry((node.clone(), instance))
             .or_default()
             .insert(first, last)
     }
 
-    /// Which numbers of which agents have been applied.
-    pub fn applied(&self) -> &BTreeMap<Instance, SequenceSet> {
+    /// Which numbers of which runs of which nodes' agents have been applied.
+    pub fn applied(&self) -> &BTreeMap<(Arc<str>, Instance), SequenceSet> {
         &self.applied
     }
 
@@ -220,6 +226,11 @@ impl Aggregate {
     /// What was lost on the way, by reason.
     pub fn losses(&self) -> &BTreeMap<Loss, u64> {
         &self.losses
+    }
+
+    /// The number of records.
+    pub fn len(&self) -> usize {
+        self.records.len()
     }
 
     /// Returns true if it has neither records nor scans.

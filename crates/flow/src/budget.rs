@@ -15,7 +15,7 @@
 //! | | | | **125** |
 
 mod node_losses;
-mod pool;
+pub(crate) mod pool;
 #[cfg(test)]
 mod tests;
 

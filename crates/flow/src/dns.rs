@@ -1,8 +1,8 @@
 //! DNS answers (RFC 1035 section 4): which name an address was looked up under.
 
-use super::NameTable;
+use super::{NameTable, NamedBy, Question, Questions};
 use nanoseg_net::{Timestamp, canonical_address};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// A name has at most this many bytes in presentation form (RFC 1035 section 2.3.4).
 const MAX_NAME: usize = 255;
@@ -31,53 +31,104 @@ enum Data {
     Alias(String),
 }
 
-/// Reads one DNS message that `client` received at `at`, and learns the addresses in it under the
-/// name that was asked for. Queries and failures teach nothing. Returns how many addresses it had.
+/// One DNS message on its way.
+#[derive(Debug, Clone, Copy)]
+pub struct DnsMessage<'a> {
+    pub bytes: &'a [u8],
+    pub from: SocketAddr,
+    pub to: SocketAddr,
+    pub over_tcp: bool,
+    pub at: Timestamp,
+}
+
+/// What a message taught.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// A question that may be answered later, or something else that names nothing.
+    Nothing,
+    /// So many addresses got a name.
+    Names(usize),
+    /// An answer with addresses to a question that was not seen: nothing of it is believed.
+    Unasked,
+}
+
+/// Reads one DNS message. A question is noted. An answer to a noted question of the same client, resolver, ports, id and
+/// name teaches the addresses in it under the name that was asked for (rule: dns-names-outside-addresses). Failures and
+/// answers to no question teach nothing.
 ///
 /// # Errors
 /// The message contradicts itself: a pointer loop, a name too long, a record beyond the end.
 pub fn learn_answers(
-    message: &[u8],
-    client: IpAddr,
-    at: Timestamp,
+    message: DnsMessage<'_>,
+    questions: &mut Questions,
     names: &mut NameTable,
-) -> Result<usize, NotDns> {
-    let header = message.first_chunk::<12>().ok_or(NotDns)?;
+) -> Result<Heard, NotDns> {
+    let bytes = message.bytes;
+    let header = bytes.first_chunk::<12>().ok_or(NotDns)?;
     let (is_response, opcode, code) = (header[2] & 0x80 != 0, header[2] >> 3 & 15, header[3] & 15);
     let count = |at: usize| usize::from(u16::from_be_bytes([header[at], header[at + 1]]));
-    if !is_response || opcode != 0 || code != 0 || count(4) != 1 {
-        return Ok(0);
+    if opcode != 0 || count(4) != 1 || (is_response && code != 0) {
+        return Ok(Heard::Nothing);
     }
-    let (question, after) = parse_name(message, 12)?;
-    let mut at_byte = after + 4;
+    let (name, after) = parse_name(bytes, 12)?;
+    if name.is_empty() {
+        return Ok(Heard::Nothing);
+    }
+    let (client, resolver) = if is_response {
+        (message.to, message.from)
+    } else {
+        (message.from, message.to)
+    };
+    let question = Question {
+        client,
+        resolver,
+        over_tcp: message.over_tcp,
+        id: u16::from_be_bytes([header[0], header[1]]),
+        name: &name,
+    };
+    if !is_response {
+        questions.ask(&question, message.at);
+        return Ok(Heard::Nothing);
+    }
+    let answers = parse_answers(bytes, after + 4, count(6));
+    let found = addresses_of(&name, &answers);
+    if found.is_empty() {
+        return Ok(Heard::Nothing);
+    }
+    if !questions.is_asked(&question) {
+        return Ok(Heard::Unasked);
+    }
+    let by = NamedBy::Resolver(resolver.ip());
+    for (address, ttl) in &found {
+        names.learn(*address, &name, (client.ip(), by), message.at, *ttl);
+    }
+    Ok(Heard::Names(found.len()))
+}
+
+fn parse_answers(bytes: &[u8], mut at: usize, count: usize) -> Vec<AddressAnswer> {
     let mut answers = Vec::new();
-    for _ in 0..count(6).min(MAX_ANSWERS) {
+    for _ in 0..count.min(MAX_ANSWERS) {
         // A message that the snap length cut still teaches what is there.
-        let Ok((answer, next)) = parse_answer(message, at_byte) else {
+        let Ok((answer, next)) = parse_answer(bytes, at) else {
             break;
         };
-        at_byte = next;
+        at = next;
         answers.extend(answer);
     }
-    if question.is_empty() {
-        return Ok(0);
-    }
-    let asked = aliases(&question, &answers);
-    let mut learned = 0;
-    for answer in &answers {
-        if let Data::Address(address) = answer.data
-            && asked.iter().any(|(name, _)| *name == answer.owner)
-        {
-            let ttl = asked
-                .iter()
-                .map(|(_, ttl)| *ttl)
-                .min()
-                .unwrap_or(answer.ttl);
-            names.learn(address, &question, client, at, ttl.min(answer.ttl));
-            learned += 1;
+    answers
+}
+
+/// The addresses of the name that was asked for and of what it is an alias of, each with its TTL.
+fn addresses_of(question: &str, answers: &[AddressAnswer]) -> Vec<(IpAddr, u32)> {
+    let asked = aliases(question, answers);
+    let shortest = asked.iter().map(|(_, ttl)| *ttl).min();
+    let found = answers.iter().filter_map(|answer| match answer.data {
+        Data::Address(address) if asked.iter().any(|(name, _)| *name == answer.owner) => {
+            Some((address, answer.ttl.min(shortest.unwrap_or(answer.ttl))))
         }
-    }
-    Ok(learned)
+        _ => None,
+    });
+    found.collect()
 }
 
 /// The name asked for and every name that it is an alias of, with the TTL of each step.
@@ -180,7 +231,27 @@ fn push_byte(name: &mut String, byte: u8) {
 mod tests {
     use super::*;
 
-    const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    const CLIENT: &str = "10.0.0.1:40000";
+    const RESOLVER: &str = "10.96.0.10:53";
+
+    fn message<'a>(bytes: &'a [u8], from: &str, to: &str) -> DnsMessage<'a> {
+        DnsMessage {
+            bytes,
+            from: from.parse().unwrap(),
+            to: to.parse().unwrap(),
+            over_tcp: false,
+            at: Timestamp::from_secs(0),
+        }
+    }
+
+    /// The question that a response answers.
+    fn question_of(response: &[u8]) -> Vec<u8> {
+        let mut query = response.to_vec();
+        if let Some(flags) = query.get_mut(2) {
+            *flags &= 0x7f;
+        }
+        query
+    }
 
     fn label(text: &str) -> Vec<u8> {
         let mut out = Vec::new();
@@ -210,9 +281,18 @@ mod tests {
         out
     }
 
-    fn learn(message: &[u8]) -> (Result<usize, NotDns>, Vec<String>) {
+    fn learn(bytes: &[u8]) -> (Result<usize, NotDns>, Vec<String>) {
         let mut names = NameTable::default();
-        let result = learn_answers(message, CLIENT, Timestamp::from_secs(0), &mut names);
+        let mut questions = Questions::default();
+        let query = question_of(bytes);
+        let asked = message(&query, CLIENT, RESOLVER);
+        let _ = learn_answers(asked, &mut questions, &mut names);
+        let answer = message(bytes, RESOLVER, CLIENT);
+        let result = learn_answers(answer, &mut questions, &mut names);
+        let result = result.map(|heard| match heard {
+            Heard::Names(count) => count,
+            Heard::Nothing | Heard::Unasked => 0,
+        });
         let listing = names.listing();
         (
             result,
@@ -292,5 +372,62 @@ mod tests {
             learn(&odd).1,
             ["192.0.2.1 a\\010\\035.example 1970-01-01T00:00:01Z"]
         );
+    }
+
+    #[test]
+    fn an_answer_to_no_question_names_nothing() {
+        let answer = response(
+            "bank.example",
+            &[record(&[0xc0, 12], A, 60, &[203, 0, 113, 66])],
+        );
+        let other_id = {
+            let mut bytes = answer.clone();
+            bytes[1] ^= 1;
+            bytes
+        };
+        let other_name = response(
+            "b4nk.example",
+            &[record(&[0xc0, 12], A, 60, &[203, 0, 113, 66])],
+        );
+        let query = question_of(&response("bank.example", &[]));
+        let forged = [
+            // Nobody asked this client's forger, at this port, with this id, for this name.
+            message(&answer, "10.0.0.66:53", CLIENT),
+            message(&answer, RESOLVER, "10.0.0.1:40001"),
+            message(&answer, RESOLVER, "10.0.0.2:40000"),
+            message(&other_id, RESOLVER, CLIENT),
+            message(&other_name, RESOLVER, CLIENT),
+            DnsMessage {
+                over_tcp: true,
+                ..message(&answer, RESOLVER, CLIENT)
+            },
+        ];
+        let mut names = NameTable::default();
+        let mut questions = Questions::default();
+        let early = learn_answers(
+            message(&answer, RESOLVER, CLIENT),
+            &mut questions,
+            &mut names,
+        );
+        assert_eq!(early, Ok(Heard::Unasked), "before the question");
+        let asked = learn_answers(
+            message(&query, CLIENT, RESOLVER),
+            &mut questions,
+            &mut names,
+        );
+        assert_eq!(asked, Ok(Heard::Nothing));
+        for forged in forged {
+            assert_eq!(
+                learn_answers(forged, &mut questions, &mut names),
+                Ok(Heard::Unasked)
+            );
+        }
+        assert!(names.is_empty());
+        let true_one = learn_answers(
+            message(&answer, RESOLVER, CLIENT),
+            &mut questions,
+            &mut names,
+        );
+        assert_eq!(true_one, Ok(Heard::Names(1)));
     }
 }

@@ -4,17 +4,75 @@ use nanoseg_net::Timestamp;
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
 
 /// Bounds of a [`NameTable`]; what does not fit is counted.
 const MAX_NAMES: usize = 100_000;
 const MAX_NAMES_PER_ADDRESS: usize = 256;
+
+/// Who says that an address has a name. Whether he is a resolver, only the inventory knows
+/// (rule: dns-names-outside-addresses).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum NamedBy {
+    /// Not known, as in batches of older agents.
+    #[default]
+    Unknown,
+    /// The source itself, from the answers that its own DNS proxy let pass (Cilium's Hubble).
+    Source,
+    /// Who answered the question.
+    Resolver(IpAddr),
+}
+
+impl fmt::Display for NamedBy {
+    /// `unknown`, `source`, or the resolver's address.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NamedBy::Unknown => f.write_str("unknown"),
+            NamedBy::Source => f.write_str("source"),
+            NamedBy::Resolver(address) => address.fmt(f),
+        }
+    }
+}
+
+impl FromStr for NamedBy {
+    type Err = std::net::AddrParseError;
+
+    fn from_str(text: &str) -> Result<NamedBy, Self::Err> {
+        match text {
+            "unknown" => Ok(NamedBy::Unknown),
+            "source" => Ok(NamedBy::Source),
+            address => Ok(NamedBy::Resolver(address.parse()?)),
+        }
+    }
+}
+
+impl Serialize for NamedBy {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Who may be told a name of an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NameTrust {
+    /// Nobody: it is not a name.
+    None,
+    /// The client that asked: it chose its resolver itself.
+    Asker,
+    /// Everybody: a resolver of the cluster said so.
+    All,
+}
 
 /// One answer: `client` asked for `name` and received an address.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct NameEntry {
     pub name: Box<str>,
     pub client: IpAddr,
+    /// Who answered.
+    #[serde(rename = "resolver")]
+    pub by: NamedBy,
     pub from: Timestamp,
     /// When the last answer's TTL ends.
     pub until: Timestamp,
@@ -29,27 +87,35 @@ pub struct NameTable {
 }
 
 impl NameTable {
-    /// Records that `client` received at `at` the answer that `name` has `address`, valid for `ttl` seconds.
-    pub fn learn(&mut self, address: IpAddr, name: &str, client: IpAddr, at: Timestamp, ttl: u32) {
-        self.note(address, name, client, (at, at.plus_secs(ttl.into())));
+    /// Records that `asked.0` received at `at` the answer of `asked.1` that `name` has `address`, valid for `ttl` seconds.
+    pub fn learn(
+        &mut self,
+        address: IpAddr,
+        name: &str,
+        asked: (IpAddr, NamedBy),
+        at: Timestamp,
+        ttl: u32,
+    ) {
+        self.note(address, name, asked, (at, at.plus_secs(ttl.into())));
     }
 
     /// Adds an entry of another table.
     pub fn add(&mut self, address: IpAddr, entry: NameEntry) {
         let held = (entry.from, entry.until);
-        self.note(address, &entry.name, entry.client, held);
+        self.note(address, &entry.name, (entry.client, entry.by), held);
     }
 
     fn note(
         &mut self,
         address: IpAddr,
         name: &str,
-        client: IpAddr,
+        (client, by): (IpAddr, NamedBy),
         (from, until): (Timestamp, Timestamp),
     ) {
         let entries = self.entries.entry(address).or_default();
-        let place =
-            entries.binary_search_by(|entry| (&*entry.name, entry.client).cmp(&(name, client)));
+        let place = entries.binary_search_by(|entry| {
+            (&*entry.name, entry.client, entry.by).cmp(&(name, client, by))
+        });
         match place {
             Ok(place) => {
                 if let Some(known) = entries.get_mut(place) {
@@ -64,6 +130,7 @@ impl NameTable {
                     NameEntry {
                         name: name.into(),
                         client,
+                        by,
                         from,
                         until,
                     },
@@ -86,8 +153,14 @@ impl NameTable {
 
     /// Names that `client` had for `address` at `at`. Programs keep answers beyond their TTL, so an
     /// older answer to that client counts if no current one is known; and the answers to other clients
-    /// count if that client's own question was not seen.
-    pub fn resolve(&self, address: IpAddr, client: IpAddr, at: Timestamp) -> BTreeSet<&str> {
+    /// count if that client's own question was not seen. `trust` tells which entries are believed.
+    pub fn resolve(
+        &self,
+        address: IpAddr,
+        client: IpAddr,
+        at: Timestamp,
+        trust: impl Fn(&NameEntry) -> NameTrust,
+    ) -> BTreeSet<&str> {
         let Some(entries) = self.entries.get(&address) else {
             return BTreeSet::new();
         };
@@ -98,10 +171,11 @@ impl NameTable {
                 .map(|entry| &*entry.name)
                 .collect()
         };
+        let own = |entry: &NameEntry| entry.client == client && trust(entry) != NameTrust::None;
         let choices: [&dyn Fn(&NameEntry) -> bool; 3] = [
-            &|entry| entry.client == client && (entry.from..=entry.until).contains(&at),
-            &|entry| entry.client == client && entry.from <= at,
-            &|_| true,
+            &|entry| own(entry) && (entry.from..=entry.until).contains(&at),
+            &|entry| own(entry) && entry.from <= at,
+            &|entry| trust(entry) == NameTrust::All,
         ];
         choices
             .iter()
@@ -173,12 +247,13 @@ mod tests {
             ip("10.0.0.3"),
         );
         let mut names = NameTable::default();
-        names.learn(web, "old.example", a, Timestamp::from_secs(100), 10);
-        names.learn(web, "new.example", a, Timestamp::from_secs(200), 10);
-        names.learn(web, "other.example", b, Timestamp::from_secs(100), 10);
+        let by = NamedBy::Resolver(ip("10.96.0.10"));
+        names.learn(web, "old.example", (a, by), Timestamp::from_secs(100), 10);
+        names.learn(web, "new.example", (a, by), Timestamp::from_secs(200), 10);
+        names.learn(web, "other.example", (b, by), Timestamp::from_secs(100), 10);
         let at = |client, secs| {
             names
-                .resolve(web, client, Timestamp::from_secs(secs))
+                .resolve(web, client, Timestamp::from_secs(secs), |_| NameTrust::All)
                 .into_iter()
                 .collect::<Vec<_>>()
         };
@@ -190,6 +265,42 @@ mod tests {
             "held beyond the TTL"
         );
         assert_eq!(at(c, 300).len(), 3, "asked before the capture");
-        assert!(names.resolve(a, b, Timestamp::from_secs(0)).is_empty());
+        let all = |_: &NameEntry| NameTrust::All;
+        assert!(names.resolve(a, b, Timestamp::from_secs(0), all).is_empty());
+    }
+
+    #[test]
+    fn a_name_that_is_not_believed_is_none_and_one_s_own_resolver_s_is_one_s_own() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let (web, a, b) = (ip("192.0.2.1"), ip("10.0.0.1"), ip("10.0.0.2"));
+        let (cluster, own, forger) = (ip("10.96.0.10"), ip("192.0.2.53"), ip("10.0.0.66"));
+        let mut names = NameTable::default();
+        let mut learn = |name, by| {
+            names.learn(
+                web,
+                name,
+                (a, NamedBy::Resolver(by)),
+                Timestamp::from_secs(100),
+                10,
+            );
+        };
+        learn("bank.example", forger);
+        learn("own.example", own);
+        let trust = |entry: &NameEntry| match entry.by {
+            NamedBy::Resolver(by) if by == cluster => NameTrust::All,
+            NamedBy::Resolver(by) if by == own => NameTrust::Asker,
+            _ => NameTrust::None,
+        };
+        let at = Timestamp::from_secs(105);
+        assert_eq!(
+            names.resolve(web, a, at, trust),
+            BTreeSet::from(["own.example"])
+        );
+        assert!(names.resolve(web, b, at, trust).is_empty());
+        names.learn(web, "true.example", (a, NamedBy::Resolver(cluster)), at, 10);
+        assert_eq!(
+            names.resolve(web, b, at, trust),
+            BTreeSet::from(["true.example"])
+        );
     }
 }

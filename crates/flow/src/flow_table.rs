@@ -34,14 +34,15 @@ pub struct FlowTable<L, S = RecordBuilder> {
 impl<L: Listeners> FlowTable<L, RecordBuilder> {
     /// A table that makes flow records, none of which spans a time in `epochs`.
     pub fn new(listeners: L, epochs: AddressEpochs, config: FlowConfig) -> Self {
-        let records = RecordBuilder::new(config.max_failed_targets);
+        let records = RecordBuilder::new(config.max_failed_targets).bounded();
         FlowTable::with_sink(listeners, epochs, config, records)
     }
 
     /// Ends all connections.
     pub fn finish(mut self) -> FlowResult {
         self.end_all();
-        let (counters, names, other, other_overflow) = self.table.into_rest();
+        let (mut counters, names, other, other_overflow) = self.table.into_rest();
+        counters.addresses_merged = self.sink.merged();
         let (records, scans) = self.sink.finish();
         FlowResult {
             records,

@@ -14,6 +14,7 @@
 )]
 
 mod activity_windows;
+mod address_bound;
 mod admission;
 mod aggregate;
 mod batch_id;
@@ -28,6 +29,7 @@ mod dedup;
 mod direction;
 mod dns;
 mod dns_names;
+mod dns_questions;
 mod endpoints;
 mod flow_table;
 mod link_type;
@@ -52,6 +54,7 @@ pub mod testing;
 mod told;
 
 pub use activity_windows::ActivityWindows;
+pub use address_bound::{AddressBound, UNBOUNDED_RECORDS};
 pub use admission::{Admission, Progress, Progresses};
 pub use aggregate::{Aggregate, Applied, SequenceSet};
 pub use batch_id::BatchId;
@@ -63,8 +66,9 @@ pub use connection_report::{ConnectionReport, ConnectionSink};
 pub use decode::{Decoded, arp_addresses, decode};
 pub use dedup::decide_by_listeners;
 pub use direction::{infer_server, is_probable_answer, server_by_listener};
-pub use dns::{NotDns, learn_answers};
-pub use dns_names::{NameEntry, NameTable};
+pub use dns::{DnsMessage, Heard, NotDns, learn_answers};
+pub use dns_names::{NameEntry, NameTable, NameTrust, NamedBy};
+pub use dns_questions::{Question, Questions};
 pub use endpoints::Endpoints;
 pub use flow_table::{FlowResult, FlowTable};
 pub use link_type::LinkType;

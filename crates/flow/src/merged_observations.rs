@@ -2,7 +2,7 @@
 //! size. Nothing is lost: applying the result gives the same as applying the parts.
 
 use super::{
-    FlowRecord, NameEntry, OtherKind, OtherTraffic, PeerLabel, PeerLabels, RecordIdentity,
+    FlowRecord, NameEntry, NamedBy, OtherKind, OtherTraffic, PeerLabel, PeerLabels, RecordIdentity,
 };
 use super::{Observations, ScanSummary, Source};
 use nanoseg_net::Timestamp;
@@ -32,8 +32,8 @@ impl Default for ObservationLimits {
 pub struct MergedObservations {
     records: BTreeMap<(Source, RecordIdentity), FlowRecord>,
     scans: Vec<ScanSummary>,
-    /// By address, name and who asked: from when until when.
-    names: BTreeMap<(IpAddr, Box<str>, IpAddr), (Timestamp, Timestamp)>,
+    /// By address, name, who asked and who answered: from when until when.
+    names: BTreeMap<(IpAddr, Box<str>, IpAddr, NamedBy), (Timestamp, Timestamp)>,
     other: BTreeMap<(IpAddr, IpAddr, OtherKind), u64>,
     losses: BTreeMap<super::Loss, u64>,
 }
@@ -49,7 +49,7 @@ impl MergedObservations {
         for (address, entry) in more.names {
             let span = self
                 .names
-                .entry((address, entry.name, entry.client))
+                .entry((address, entry.name, entry.client, entry.by))
                 .or_insert((entry.from, entry.until));
             *span = (span.0.min(entry.from), span.1.max(entry.until));
         }
@@ -103,10 +103,11 @@ impl MergedObservations {
             names: self
                 .names
                 .into_iter()
-                .map(|((address, name, client), (from, until))| {
+                .map(|((address, name, client, by), (from, until))| {
                     let entry = NameEntry {
                         name,
                         client,
+                        by,
                         from,
                         until,
                     };
@@ -187,7 +188,7 @@ impl Pieces {
 const LOSS_BYTES: usize = 48;
 const SCAN_BYTES: usize = 96;
 const TARGET_BYTES: usize = 36;
-const NAME_BYTES: usize = 72;
+const NAME_BYTES: usize = 96;
 const OTHER_BYTES: usize = 64;
 const RECORD_BYTES: usize = 200;
 

@@ -16,14 +16,24 @@ impl PacketBatch {
     /// How many packets go into a batch: they stay in the second-level cache on their way.
     pub const SIZE: usize = 2048;
 
-    /// Adds a packet. The payload is kept if its source port is one of `dns_ports`.
+    /// Adds a packet. The payload is kept if one of its ports is one of `dns_ports`.
     #[inline]
     pub fn push(&mut self, decoded: &Decoded<'_>, dns_ports: &[u16]) {
-        let port = match decoded.packet.transport {
-            Transport::Udp { source_port, .. } | Transport::Tcp { source_port, .. } => source_port,
-            _ => 0,
+        let ports = match decoded.packet.transport {
+            Transport::Udp {
+                source_port,
+                destination_port,
+                ..
+            }
+            | Transport::Tcp {
+                source_port,
+                destination_port,
+                ..
+            } => [source_port, destination_port],
+            _ => [0, 0],
         };
-        if dns_ports.contains(&port) && !decoded.payload.is_empty() {
+        let is_dns = ports.iter().any(|port| dns_ports.contains(port));
+        if is_dns && !decoded.payload.is_empty() {
             self.bytes.extend_from_slice(decoded.payload);
             self.payloads.push((self.packets.len(), self.bytes.len()));
         }

@@ -4,8 +4,8 @@
 //! is not recorded one by one is summed up.
 
 use super::{
-    ActivityWindows, ConnectionReport, ConnectionSink, FlowRecord, Observers, Opening, PeerLabels,
-    Told, Verdict,
+    ActivityWindows, AddressBound, ConnectionReport, ConnectionSink, FlowRecord, Observers,
+    Opening, PeerLabels, Told, UNBOUNDED_RECORDS, Verdict,
 };
 use nanoseg_net::{Protocol, Timestamp};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -138,6 +138,8 @@ pub struct RecordBuilder {
     failed_clients: FxHashMap<u32, usize>,
     scans: FxHashMap<(Option<IpAddr>, u32), Scan>,
     max_failed_targets: usize,
+    /// Counts outside addresses by block where there are too many.
+    bound: Option<AddressBound>,
 }
 
 impl RecordBuilder {
@@ -154,7 +156,22 @@ impl RecordBuilder {
             failed_clients: FxHashMap::default(),
             scans: FxHashMap::default(),
             max_failed_targets,
+            bound: None,
         }
+    }
+
+    /// The same, with a bound on the outside addresses that are kept one by one.
+    #[must_use]
+    pub fn bounded(self) -> Self {
+        RecordBuilder {
+            bound: Some(AddressBound::default()),
+            ..self
+        }
+    }
+
+    /// How many connections are counted by block.
+    pub fn merged(&self) -> u64 {
+        self.bound.as_ref().map_or(0, AddressBound::merged)
     }
 
     /// All records and summaries, in order.
@@ -489,7 +506,16 @@ impl RecordBuilder {
 
 impl ConnectionSink for RecordBuilder {
     fn report(&mut self, connection: &ConnectionReport) {
-        let (client, server) = (connection.client.ip(), connection.server.ip());
+        let own = (connection.client.ip(), connection.server.ip());
+        let block = match &mut self.bound {
+            Some(bound) if self.records.len() >= UNBOUNDED_RECORDS => bound.ends_of(connection),
+            _ => None,
+        };
+        let ((client, server), labels) = match block {
+            Some((client, server, labels)) => ((client, server), Some(labels)),
+            None => (own, connection.labels.clone()),
+        };
+        let via = connection.via.filter(|_| server == own.1);
         let mid_stream = connection.mid_stream;
         // The port that the server saw matters only while the direction may still be turned.
         let seen_as = connection.seen_as.map(|seen| {
@@ -505,12 +531,9 @@ impl ConnectionSink for RecordBuilder {
             port: connection.server.port(),
             client_port: mid_stream.then_some(connection.client.port()),
             protocol: connection.protocol,
-            via: connection.via.map_or(NONE, |via| self.sockets.number(via)),
+            via: via.map_or(NONE, |via| self.sockets.number(via)),
             seen_as: seen_as.map_or(NONE, |seen| self.sockets.number(seen)),
-            labels: connection
-                .labels
-                .as_ref()
-                .map_or(NONE, |labels| self.labels.number(Arc::clone(labels))),
+            labels: labels.map_or(NONE, |labels| self.labels.number(labels)),
             verdict: connection.verdict,
             opening: connection.opening,
             epochs: connection.epochs,

@@ -19,11 +19,11 @@ mod sent_names;
 mod tests;
 mod wheel;
 
-use super::dns::learn_answers;
+use super::dns::{DnsMessage, Heard, learn_answers};
 use super::not_expressible::{OtherKind, OtherTally, OtherTraffic};
 use super::{
     AddressEpochs, ConnectionReport, Decoded, IcmpUnreachable, Listeners, NameTable, Packet,
-    PacketBatch, Transport,
+    PacketBatch, Questions, Transport,
 };
 use connection::Connection;
 use index::Index;
@@ -81,6 +81,10 @@ pub struct FlowCounters {
     /// DNS answers read, and messages on DNS ports that are none.
     pub dns_answers: u64,
     pub dns_malformed: u64,
+    /// Connections with outside addresses beyond the bound: they are counted by block.
+    pub addresses_merged: u64,
+    /// DNS answers to questions that were not seen: they name nothing.
+    pub dns_unasked: u64,
 }
 
 /// Connections in progress. `L` knows listeners.
@@ -100,6 +104,7 @@ pub struct ConnectionTable<L> {
     /// Where UDP was answered: after a silence the server may send first.
     udp_servers: FxHashSet<SocketAddr>,
     names: NameTable,
+    questions: Questions,
     sent_names: SentNames,
     other: OtherTally,
     counters: FlowCounters,
@@ -132,13 +137,14 @@ impl<L: Listeners> ConnectionTable<L> {
             sightings: Sightings::new(),
             udp_servers: FxHashSet::default(),
             names: NameTable::default(),
+            questions: Questions::default(),
             sent_names: SentNames::default(),
             other: OtherTally::default(),
             counters: FlowCounters::default(),
         }
     }
 
-    /// The source ports of which [`PacketBatch`] is to keep payloads.
+    /// The ports of which [`PacketBatch`] is to keep payloads.
     pub fn dns_ports(&self) -> &[u16] {
         &self.config.dns_ports
     }
@@ -435,25 +441,45 @@ impl<L: Listeners> ConnectionTable<L> {
         self.other.add(packet.source, packet.destination, kind, 1);
     }
 
-    /// Learns from a payload, if it came from a DNS server.
+    /// Learns from a payload, if it goes to a DNS server or comes from one.
     fn dns(&mut self, packet: &Packet, payload: &[u8]) {
-        let message = match packet.transport {
-            Transport::Udp { source_port, .. } if self.config.dns_ports.contains(&source_port) => {
-                payload
-            }
+        let (ports, over_tcp, bytes) = match packet.transport {
+            Transport::Udp {
+                source_port,
+                destination_port,
+                ..
+            } => ((source_port, destination_port), false, payload),
             // Over TCP the message stands behind its length (RFC 1035 section 4.2.2).
             Transport::Tcp {
-                source_port: 53, ..
-            } => payload.get(2..).unwrap_or(&[]),
+                source_port,
+                destination_port,
+                ..
+            } => {
+                let message = payload.get(2..).unwrap_or(&[]);
+                ((source_port, destination_port), true, message)
+            }
             _ => return,
         };
-        if message.is_empty() || packet.group {
+        let udp_ports = &self.config.dns_ports;
+        let is_dns = |port: u16| port == 53 || (!over_tcp && udp_ports.contains(&port));
+        if bytes.is_empty() || packet.group || !(is_dns(ports.0) || is_dns(ports.1)) {
             return;
         }
-        match learn_answers(message, packet.destination, packet.time, &mut self.names) {
-            Ok(0) => {}
-            Ok(_) => self.counters.dns_answers += 1,
-            Err(_) => self.counters.dns_malformed += 1,
+        let from_server = is_dns(ports.0);
+        let message = DnsMessage {
+            bytes,
+            from: SocketAddr::new(packet.source, ports.0),
+            to: SocketAddr::new(packet.destination, ports.1),
+            over_tcp,
+            at: packet.time,
+        };
+        match learn_answers(message, &mut self.questions, &mut self.names) {
+            Ok(Heard::Nothing) => {}
+            Ok(Heard::Names(_)) => self.counters.dns_answers += 1,
+            Ok(Heard::Unasked) => self.counters.dns_unasked += 1,
+            // What a client sends to a DNS port may be anything.
+            Err(_) if from_server => self.counters.dns_malformed += 1,
+            Err(_) => {}
         }
     }
 }

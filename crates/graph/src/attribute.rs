@@ -3,6 +3,7 @@
 mod departed;
 mod dns_servers;
 mod peer_label;
+mod resolvers;
 mod servers;
 mod tables;
 
@@ -134,7 +135,7 @@ impl<'a> Attribution<'a> {
         let host_port = called
             .filter(|called| host_port_at(*called).is_some())
             .or_else(|| Some(arrived).filter(|arrived| host_port_at(*arrived).is_some()));
-        let mut targets = self.behind(service_access.as_ref(), record);
+        let mut targets = self.behind(service_access.as_ref(), client, record);
         let own = targets.clone();
         for (address, port) in called.into_iter().chain([arrived]) {
             if service_access.is_some() && service_at((address, port)).is_some() {

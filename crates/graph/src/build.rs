@@ -173,7 +173,7 @@ impl RawGraph {
             }
             let attributed = attribution.attribute(&record);
             attempts.note(attributed.client, &record, attribution.inventory);
-            note_names(&mut names, &record, &attributed, seen);
+            note_names(&mut names, &record, &attributed, seen, attribution);
             for (address, workload) in attribution.named_without_owner(&record) {
                 named_at.entry(address).or_default().insert(workload);
             }
@@ -237,14 +237,16 @@ fn note_names(
     record: &FlowRecord,
     attributed: &Attributed<'_>,
     seen: &FlowResult,
+    attribution: &Attribution<'_>,
 ) {
     let outside = |target: &Target| target.peer == PeerKey::Outside(record.server);
     if !attributed.targets.iter().any(outside) {
         return;
     }
+    let trust = |entry: &_| attribution.name_trust(entry);
     let found = seen
         .names
-        .resolve(record.server, record.client, record.first);
+        .resolve(record.server, record.client, record.first, trust);
     if !found.is_empty() {
         names
             .entry(record.server)

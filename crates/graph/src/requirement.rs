@@ -28,7 +28,7 @@ pub struct Requirement {
     pub protocol: Protocol,
     pub port: u16,
     /// What a person reads beside the rule: the server's or client's name where the end is a set of
-    /// addresses (a DNS name, `API server`, `node n1`, `any node (NodePort)`).
+    /// addresses (a DNS name with the address, `API server`, `node n1`, `any node (NodePort)`).
     pub label: Option<String>,
     /// The addresses are outside ones: they may be summarised to CIDRs (rule: outside-address-blocks).
     pub outside: bool,
@@ -213,7 +213,11 @@ fn end_of(peer: &Peer, graph: &Graph, inventory: &Inventory) -> NamedEnd {
         }
         Peer::Outside(address) | Peer::Unattributed(Unattributed { address, .. }) => {
             let names = graph.names.get(address);
-            let label = names.map(|names| names.iter().cloned().collect::<Vec<_>>().join(", "));
+            // A name is what somebody said; the address is what the rule allows.
+            let label = names.map(|names| {
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                format!("{} ({address})", names.join(", "))
+            });
             addresses(BTreeSet::from([*address]), label, true)
         }
     }

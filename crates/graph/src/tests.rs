@@ -6,6 +6,7 @@ mod foreign_endpoints;
 mod history;
 mod observers;
 mod peer_labels;
+mod resolvers;
 
 use super::testing::{START, cluster, ip, record, udp};
 use super::{

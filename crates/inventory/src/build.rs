@@ -18,7 +18,7 @@ use crate::kubernetes as core;
 use k8s_openapi::Metadata;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use nanoseg_finding::Finding;
+use nanoseg_finding::{Code, Finding};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -33,6 +33,8 @@ pub fn is_ours(metadata: &ObjectMeta) -> bool {
         .and_then(|labels| labels.get(MANAGED_BY.0))
         .is_some_and(|value| value == MANAGED_BY.1)
 }
+/// How many examples a finding carries.
+const SAMPLES: usize = 5;
 const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 impl Inventory {
@@ -65,14 +67,14 @@ impl Inventory {
             let cluster_ips = kubernetes_addresses(&service_cidrs, &control_plane);
             services.extend(missing_kubernetes(cluster_ips, &control_plane, &endpoints));
         }
-        let missing_pods = endpoints.addresses_of_missing_pods();
         let api_server = api_server(&services);
+        let missing_pods = endpoints.addresses_of_missing_pods();
         let pod_ranges = pod_ranges(&nodes, &pods, &control_plane, &missing_pods);
         let service_ranges = service_ranges(&services, &declared);
-        let ranges = [pod_ranges.as_slice(), service_ranges.as_slice()];
-        findings.extend(withdraw_claims(&mut services, &api_server, &ranges, &nodes));
+        let ranges = [pod_ranges.as_slice(), &service_ranges];
+        let withdrawn = withdraw_claims(&mut services, &api_server, &ranges, &nodes);
         let (addresses, conflicts) = AddressBook::build(&pods, claims, &nodes, &services);
-        findings.extend(conflicts);
+        findings.extend(withdrawn.into_iter().chain(conflicts));
         let namespaces = build_namespaces(&latest(&objects.namespaces), &pods);
         findings.extend(gaps::findings(
             objects,
@@ -96,9 +98,39 @@ impl Inventory {
             namespaces,
             addresses,
         };
-        findings.extend(foreign_endpoints(&inventory));
+        findings.extend(forged(&inventory));
         (inventory, findings)
     }
+}
+
+/// What whoever may write objects in a namespace may have written to get what is others'.
+fn forged(inventory: &Inventory) -> Vec<Finding> {
+    let mut findings = foreign_endpoints(inventory);
+    findings.extend(false_owners(inventory));
+    findings
+}
+
+/// Pods that name an owner which they do not have, one finding for each owner (rule: owner-by-identity). The subject is
+/// the workload that they want to be taken for.
+fn false_owners(inventory: &Inventory) -> Vec<Finding> {
+    let mut by_owner: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for pod in &inventory.pods {
+        let Some(claimed) = &pod.claimed_owner else {
+            continue;
+        };
+        let name = format!("{}/{}", pod.namespace, pod.name);
+        let said = by_owner.entry(inventory.claimed_workload(claimed).to_string());
+        said.or_default().insert(name);
+    }
+    let finding = |(owner, pods): (String, BTreeSet<String>)| {
+        let some: Vec<&str> = pods.iter().take(SAMPLES).map(String::as_str).collect();
+        let message = format!(
+            "is named as owner by pods that it does not own: {}",
+            some.join(", ")
+        );
+        Finding::new(Code::FalseOwner, owner, message).with_samples(pods.into_iter().take(SAMPLES))
+    };
+    by_owner.into_iter().map(finding).collect()
 }
 
 /// Of several snapshots' versions of one object the newest, ordered by namespace, name and uid.

@@ -57,10 +57,7 @@ pub(super) fn withdraw_claims(
         let samples = wrong
             .iter()
             .map(|(address, whose)| format!("{address} is {whose}"));
-        let message = format!(
-            "claims {} external addresses that cannot be its own; calls of them stay calls of whom they belong to",
-            wrong.len()
-        );
+        let message = "claims external addresses that cannot be its own; calls of them stay calls of whom they belong to";
         let subject = format!("{}/{}", service.namespace, service.name);
         findings.push(
             Finding::new(Code::ForeignEndpoint, subject, message)
@@ -90,10 +87,11 @@ pub(super) fn foreign_endpoints(inventory: &Inventory) -> Vec<Finding> {
             if foreign.is_empty() {
                 return None;
             }
+            let owners: BTreeSet<&String> = foreign.values().collect();
+            let owners: Vec<&str> = owners.into_iter().take(SAMPLES).map(String::as_str).collect();
             let message = format!(
-                "has {} endpoints that are no pods of its namespace ({}); of them only what was seen to arrive there is allowed",
-                foreign.len(),
-                foreign.values().collect::<BTreeSet<_>>().into_iter().take(SAMPLES).cloned().collect::<Vec<_>>().join(", ")
+                "has endpoints that are no pods of its namespace ({}); of them only what was seen to arrive there is allowed",
+                owners.join(", ")
             );
             let samples = foreign.iter().map(|(at, whose)| format!("{at}: {whose}"));
             let subject = format!("{}/{}", service.namespace, service.name);

@@ -90,6 +90,18 @@ impl Inventory {
         pods.map(|pod| &pod.workload).collect()
     }
 
+    /// The workload for which a pod wants to be taken that names this owner: the one that the owner's own pods are of, else
+    /// the one that the owner's name begins with.
+    pub fn claimed_workload<'i>(&'i self, owner: &'i WorkloadId) -> &'i WorkloadId {
+        let of = |id: &&WorkloadId| {
+            let rest = owner.name.strip_prefix(id.name.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        };
+        let workloads = self.workloads_of(&owner.namespace).map(|one| &one.id);
+        let longest = workloads.filter(|id| id.kind != "Pod").filter(of);
+        longest.max_by_key(|id| id.name.len()).unwrap_or(owner)
+    }
+
     /// The Service that has this address, if one has.
     pub fn service_with(&self, address: IpAddr) -> Option<&Service> {
         let with = |of: fn(&Service) -> &Vec<IpAddr>| {

@@ -68,8 +68,8 @@ pub use snapshot_gap::{SnapshotGap, SnapshotGapSpec};
 pub use snapshots::{Snapshot, SnapshotMark};
 pub use tenures::LinkSpan;
 pub use types::{
-    ContainerPort, EndpointSource, HostPort, Namespace, Node, Owned, Pod, Service, ServiceEndpoint,
-    ServicePort, Workload, WorkloadId,
+    ContainerPort, EndpointSource, HostPort, Namespace, Node, OwnResolvers, Owned, Pod, Service,
+    ServiceEndpoint, ServicePort, Workload, WorkloadId,
 };
 pub use unknown::UnknownCause;
 pub use value_shape::names_a_release;

@@ -2,8 +2,14 @@
 
 use super::{Objects, WorkloadId};
 use crate::kubernetes::PodTemplateSpec;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
+    LabelSelector, ObjectMeta, OwnerReference, Time,
+};
 use std::collections::{BTreeMap, BTreeSet};
+
+mod identity;
+
+use identity::{Identities, Owned};
 
 /// How far ownerReferences are trusted to name the workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,12 +27,14 @@ pub(super) struct OwnerObject<'a> {
     pub controller: Option<&'a OwnerReference>,
     pub match_labels: BTreeMap<String, String>,
     pub template: Option<&'a PodTemplateSpec>,
+    created: Option<&'a Time>,
 }
 
 /// All controllers of the snapshots by namespace, kind and name.
 #[derive(Debug, Default)]
 pub(super) struct OwnerIndex<'a> {
     objects: BTreeMap<(String, &'static str, String), OwnerObject<'a>>,
+    identities: Identities<'a>,
     /// The pod templates of every version of every object, by the object.
     templates: Vec<(WorkloadId, &'a PodTemplateSpec)>,
     /// Kinds of custom owners that several API groups have.
@@ -43,6 +51,8 @@ pub(super) struct TopOwner {
     pub selector: BTreeMap<String, String>,
     /// The custom owner at the end of the way, the top itself or what controls it: its kind and its name.
     pub custom: Option<WorkloadId>,
+    /// The owner that the last object on the way names and that it does not have (rule: owner-by-identity).
+    pub claimed: Option<WorkloadId>,
 }
 
 /// Kinds that are the top even when something else (an operator's custom resource) controls them:
@@ -137,7 +147,9 @@ impl<'a> OwnerIndex<'a> {
             controller: controller_of(metadata),
             match_labels,
             template,
+            created: metadata.creation_timestamp.as_ref(),
         };
+        self.identities.add(&key, metadata);
         self.objects.insert(key, object);
     }
 
@@ -176,38 +188,53 @@ impl<'a> OwnerIndex<'a> {
         &self,
         id: &WorkloadId,
         controller: Option<&'a OwnerReference>,
-        labels: Option<&BTreeMap<String, String>>,
+        labels: Option<&'a BTreeMap<String, String>>,
     ) -> TopOwner {
         let top = TopOwner {
             id: id.clone(),
             missing: None,
             selector: BTreeMap::new(),
             custom: None,
+            claimed: None,
         };
         if TOP_KINDS.contains(&id.kind.as_str()) {
             let custom = controller.and_then(|reference| self.custom(&id.namespace, reference));
             return TopOwner { custom, ..top };
         }
-        self.climb(top, controller, labels, OwnerRule::Infer)
+        let created = self.get(id).and_then(|object| object.created);
+        let owned = Owned {
+            created,
+            labels,
+            is_pod: false,
+            is_there: false,
+        };
+        self.climb(top, controller, owned, OwnerRule::Infer)
     }
 
-    /// Climbs from a pod to its workload.
-    pub fn resolve_top(&self, pod: &'a ObjectMeta, rule: OwnerRule) -> TopOwner {
+    /// Climbs from a pod to its workload. `is_there` tells that it has not ended.
+    pub fn resolve_top(&self, pod: &'a ObjectMeta, is_there: bool, rule: OwnerRule) -> TopOwner {
         let namespace = namespace_of(pod);
         let top = TopOwner {
             id: id(&namespace, "Pod", pod.name.as_deref().unwrap_or_default()),
             missing: None,
             selector: BTreeMap::new(),
             custom: None,
+            claimed: None,
         };
-        self.climb(top, controller_of(pod), pod.labels.as_ref(), rule)
+        let owned = Owned {
+            created: pod.creation_timestamp.as_ref(),
+            labels: pod.labels.as_ref(),
+            is_pod: true,
+            is_there,
+        };
+        self.climb(top, controller_of(pod), owned, rule)
     }
 
     fn climb(
         &self,
         mut top: TopOwner,
         mut controller: Option<&'a OwnerReference>,
-        labels: Option<&BTreeMap<String, String>>,
+        mut owned: Owned<'a>,
         rule: OwnerRule,
     ) -> TopOwner {
         for _ in 0..MAX_DEPTH {
@@ -222,8 +249,13 @@ impl<'a> OwnerIndex<'a> {
                 top.id = top.custom.clone().unwrap_or(top.id);
                 break;
             };
-            top.id = id(&namespace, kind, &reference.name);
-            let object = self.get(&top.id);
+            let owner = id(&namespace, kind, &reference.name);
+            let object = self.get(&owner);
+            if self.is_false_claim(&owner, kind, reference, owned) {
+                top.claimed = Some(owner);
+                break;
+            }
+            top.id = owner;
             if let Some(labels) = object.map(|object| &object.match_labels)
                 && !labels.is_empty()
             {
@@ -240,12 +272,15 @@ impl<'a> OwnerIndex<'a> {
                 break;
             }
             match object {
-                Some(object) => controller = object.controller,
+                Some(object) => {
+                    controller = object.controller;
+                    owned = owned.above(object.created);
+                }
                 None => {
                     if KNOWN_KINDS.contains(&kind) {
                         top.missing = Some(top.id.clone());
                         if rule == OwnerRule::Infer {
-                            top.id = inferred_parent(&top.id, labels).unwrap_or(top.id);
+                            top.id = inferred_parent(&top.id, owned.labels).unwrap_or(top.id);
                         }
                     }
                     break;
@@ -253,6 +288,20 @@ impl<'a> OwnerIndex<'a> {
             }
         }
         top
+    }
+
+    /// Returns true if an object does not have the owner that it names (rule: owner-by-identity).
+    fn is_false_claim(
+        &self,
+        owner: &WorkloadId,
+        kind: &'static str,
+        reference: &OwnerReference,
+        owned: Owned<'_>,
+    ) -> bool {
+        let has_kind = || self.has_kind(&owner.namespace, kind);
+        let key = (owner.namespace.clone(), kind, owner.name.clone());
+        owned.is_false_claim(reference, self.get(owner), has_kind)
+            || self.identities.is_another(&key, reference, owned.created)
     }
 
     /// The owner that a reference names, if it is of a kind that is not built in. Its kind has the API group behind it

@@ -2,7 +2,7 @@
 
 use super::host_ports::{host_ports, lasting_containers};
 use super::owners::{OwnerIndex, OwnerObject, OwnerRule, TopOwner, namespace_of};
-use super::{ContainerPort, Owned, Pod, WorkloadId};
+use super::{ContainerPort, OwnResolvers, Owned, Pod, WorkloadId};
 use crate::kubernetes::{self as core, PodSpec};
 use nanoseg_net::{Protocol, Timestamp, parse_address};
 use std::net::IpAddr;
@@ -16,18 +16,20 @@ pub(super) fn read_pod<'a>(
     owners: &OwnerIndex<'a>,
     rule: OwnerRule,
 ) -> (Pod, TopOwner) {
-    let top = owners.resolve_top(&pod.metadata, rule);
+    let top = owners.resolve_top(&pod.metadata, ended(pod).is_none(), rule);
     let spec = pod.spec.as_ref();
     let pod = Pod {
         namespace: namespace_of(&pod.metadata),
         name: pod.metadata.name.clone().unwrap_or_default(),
         labels: pod.metadata.labels.clone().unwrap_or_default(),
         workload: top.id.clone(),
+        claimed_owner: top.claimed.clone(),
         node: spec.and_then(|s| s.node_name.clone()),
         host_network: host_network(spec),
         addresses: addresses(pod),
         ports: spec.map(declared_ports).unwrap_or_default(),
         host_ports: spec.map(host_ports).unwrap_or_default(),
+        own_resolvers: spec.map(own_resolvers).unwrap_or_default(),
         owned: read_owned(pod),
         network_up: network_up(pod),
         template: false,
@@ -48,6 +50,7 @@ pub(super) fn template_pod(id: &WorkloadId, owner: &OwnerObject<'_>) -> Option<P
         name: id.name.clone(),
         labels,
         workload: id.clone(),
+        claimed_owner: None,
         node: None,
         host_network: host_network(template.spec.as_ref()),
         addresses: Vec::new(),
@@ -57,10 +60,27 @@ pub(super) fn template_pod(id: &WorkloadId, owner: &OwnerObject<'_>) -> Option<P
             .map(declared_ports)
             .unwrap_or_default(),
         host_ports: Vec::new(),
+        own_resolvers: OwnResolvers::default(),
         owned: Owned::default(),
         network_up: None,
         template: true,
     })
+}
+
+/// A pod on the host network asks the node's resolver, unless its policy is `ClusterFirstWithHostNet`.
+fn own_resolvers(spec: &PodSpec) -> OwnResolvers {
+    let named = spec
+        .dns_config
+        .iter()
+        .flat_map(|config| &config.nameservers);
+    let policy = spec.dns_policy.as_deref().unwrap_or("ClusterFirst");
+    OwnResolvers {
+        addresses: named
+            .flatten()
+            .filter_map(|text| parse_address(text))
+            .collect(),
+        of_node: policy == "Default" || (policy == "ClusterFirst" && host_network(Some(spec))),
+    }
 }
 
 fn host_network(spec: Option<&PodSpec>) -> bool {

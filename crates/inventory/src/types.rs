@@ -84,6 +84,14 @@ pub struct HostPort {
     pub container_port: u16,
 }
 
+/// The resolvers that a pod's spec names (`dnsConfig`, `dnsPolicy`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OwnResolvers {
+    pub addresses: Vec<IpAddr>,
+    /// It asks whom its node asks: no pod, but somebody outside or on the node.
+    pub of_node: bool,
+}
+
 /// A pod, current, past, or expected from a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pod {
@@ -91,6 +99,9 @@ pub struct Pod {
     pub name: String,
     pub labels: BTreeMap<String, String>,
     pub workload: WorkloadId,
+    /// The owner that it names and does not have: by identity, by labels, or since there is none
+    /// (rule: owner-by-identity).
+    pub claimed_owner: Option<WorkloadId>,
     pub node: Option<String>,
     pub host_network: bool,
     /// `status.podIPs`; empty for a template.
@@ -99,6 +110,8 @@ pub struct Pod {
     /// Ports of its node that lead to it; none on the host network, where every port is the node's.
     pub host_ports: Vec<HostPort>,
     pub owned: Owned,
+    /// The resolvers beside the cluster's that its programs ask.
+    pub own_resolvers: OwnResolvers,
     /// When its network is known to be up: the PodReadyToStartContainers condition, else the first
     /// container's start. Bounds from above when it took over an address.
     pub network_up: Option<Timestamp>,

@@ -1,16 +1,36 @@
 //! Which connection has to yield when there is no room. Pure: sockets and time are elsewhere.
 //!
 //! The oldest connection without a right yields, not the newest: whoever has a right shows it in a moment, and whoever
-//! has none is older sooner or later. First the client with the most connections yields.
+//! has none is older sooner or later. First the client with the most connections yields, and of its connections those
+//! that have come least far: ten thousand that say nothing do not push out one whose token is being checked.
 
 use super::address::ClientAddress;
 use super::limits::PortLimits;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
 use std::sync::Arc;
 
 /// A connection, by its age: a smaller number is older.
 pub type ConnectionId = u64;
+
+/// How far a connection without a right has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    Accepted,
+    /// The TLS handshake is done.
+    Handshaken,
+    /// A request has come with its whole header.
+    Asked,
+}
+
+/// The first one yields first.
+type Rank = (Stage, ConnectionId);
+
+/// The rank of a connection with an owner: by age.
+fn owned(id: ConnectionId) -> Rank {
+    (Stage::Asked, id)
+}
 
 /// Why a connection cannot be taken as authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +65,7 @@ pub struct Admission {
 #[derive(Debug)]
 struct Connection {
     address: ClientAddress,
+    stage: Stage,
     /// The owner, and how many rights of its connection are in use.
     owner: Option<(Arc<str>, usize)>,
 }
@@ -71,11 +92,25 @@ impl Admission {
         self.next += 1;
         let connection = Connection {
             address,
+            stage: Stage::Accepted,
             owner: None,
         };
         self.connections.insert(id, connection);
-        self.unauthenticated.insert(address, id);
+        self.unauthenticated.insert(address, (Stage::Accepted, id));
         (id, self.make_room(address))
+    }
+
+    /// Says how far a connection has come.
+    pub fn reached(&mut self, id: ConnectionId, stage: Stage) {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        let before = std::mem::replace(&mut connection.stage, stage);
+        if connection.owner.is_none() && before != stage {
+            let address = connection.address;
+            self.unauthenticated.remove(&address, (before, id));
+            self.unauthenticated.insert(address, (stage, id));
+        }
     }
 
     /// Makes a connection authenticated, or adds one to its rights in use.
@@ -94,15 +129,16 @@ impl Admission {
         }
         let oldest = self.authenticated.of(owner);
         let yields = if oldest.len() >= self.limits.per_owner {
-            oldest.first().copied()
+            oldest.first().map(|(_, oldest)| *oldest)
         } else if self.authenticated.count >= self.limits.authenticated {
             return Err(Unadmitted::Full);
         } else {
             None
         };
         connection.owner = Some((owner.clone(), 1));
-        self.unauthenticated.remove(&connection.address, id);
-        self.authenticated.insert(owner.clone(), id);
+        let rank = (connection.stage, id);
+        self.unauthenticated.remove(&connection.address, rank);
+        self.authenticated.insert(owner.clone(), owned(id));
         if let Some(oldest) = yields {
             self.leave(oldest);
         }
@@ -120,10 +156,10 @@ impl Admission {
                 (false, None)
             }
             Some((owner, _)) => {
-                self.authenticated.remove(owner, id);
+                self.authenticated.remove(owner, owned(id));
                 connection.owner = None;
                 let address = connection.address;
-                self.unauthenticated.insert(address, id);
+                self.unauthenticated.insert(address, (connection.stage, id));
                 (true, self.make_room(address))
             }
             None => (false, None),
@@ -136,8 +172,11 @@ impl Admission {
             return;
         };
         match connection.owner {
-            Some((owner, _)) => self.authenticated.remove(&owner, id),
-            None => self.unauthenticated.remove(&connection.address, id),
+            Some((owner, _)) => self.authenticated.remove(&owner, owned(id)),
+            None => {
+                let rank = (connection.stage, id);
+                self.unauthenticated.remove(&connection.address, rank);
+            }
         }
     }
 
@@ -145,9 +184,9 @@ impl Admission {
     fn make_room(&mut self, address: ClientAddress) -> Option<Yields> {
         let of_address = self.unauthenticated.of(&address);
         let yields = if of_address.len() > self.limits.per_address {
-            Yields::Address(*of_address.first()?)
+            Yields::Address(of_address.first()?.1)
         } else if self.unauthenticated.count > self.limits.unauthenticated {
-            Yields::Port(self.unauthenticated.oldest_of_largest()?)
+            Yields::Port(self.unauthenticated.first_of_largest()?)
         } else {
             return None;
         };
@@ -160,7 +199,7 @@ impl Admission {
 /// Connections by whom they are counted for.
 #[derive(Debug)]
 struct Groups<K> {
-    members: HashMap<K, BTreeSet<ConnectionId>>,
+    members: HashMap<K, BTreeSet<Rank>>,
     count: usize,
 }
 
@@ -174,31 +213,31 @@ impl<K> Default for Groups<K> {
 }
 
 impl<K: Eq + Hash> Groups<K> {
-    fn of(&self, key: &K) -> &BTreeSet<ConnectionId> {
-        static NONE: BTreeSet<ConnectionId> = BTreeSet::new();
+    fn of(&self, key: &K) -> &BTreeSet<Rank> {
+        static NONE: BTreeSet<Rank> = BTreeSet::new();
         self.members.get(key).unwrap_or(&NONE)
     }
 
-    fn insert(&mut self, key: K, id: ConnectionId) {
-        let is_new = self.members.entry(key).or_default().insert(id);
+    fn insert(&mut self, key: K, rank: Rank) {
+        let is_new = self.members.entry(key).or_default().insert(rank);
         self.count += usize::from(is_new);
     }
 
-    fn remove(&mut self, key: &K, id: ConnectionId) {
+    fn remove(&mut self, key: &K, rank: Rank) {
         let Some(members) = self.members.get_mut(key) else {
             return;
         };
-        self.count -= usize::from(members.remove(&id));
+        self.count -= usize::from(members.remove(&rank));
         if members.is_empty() {
             self.members.remove(key);
         }
     }
 
-    /// The oldest connection of the largest group; of groups of the same size, the oldest of all.
-    fn oldest_of_largest(&self) -> Option<ConnectionId> {
+    /// The first connection of the largest group; of groups of the same size, the first of all.
+    fn first_of_largest(&self) -> Option<ConnectionId> {
         let groups = self.members.values();
-        let oldest = groups.filter_map(|ids| Some((std::cmp::Reverse(ids.len()), *ids.first()?)));
-        oldest.min().map(|(_, id)| id)
+        let first = groups.filter_map(|ranks| Some((Reverse(ranks.len()), *ranks.first()?)));
+        first.min().map(|(_, (_, id))| id)
     }
 }
 
@@ -250,6 +289,24 @@ mod tests {
         // All have one: the oldest of all.
         assert_eq!(admission.enter(host(5)), (6, Some(Yields::Port(0))));
         assert_eq!(admission.counts(), (4, 0));
+    }
+
+    #[test]
+    fn a_connection_that_has_come_further_yields_later() {
+        let mut admission = admission();
+        for _ in 0..2 {
+            admission.enter(host(1));
+        }
+        admission.reached(0, Stage::Handshaken);
+        admission.reached(0, Stage::Asked);
+        for id in 2..20 {
+            let (_, yields) = admission.enter(host(1));
+            assert_ne!(yields, Some(Yields::Address(0)), "{id}");
+        }
+        admission.reached(18, Stage::Asked);
+        admission.reached(19, Stage::Asked);
+        let (last, yields) = admission.enter(host(1));
+        assert_eq!((last, yields), (20, Some(Yields::Address(20))));
     }
 
     #[test]

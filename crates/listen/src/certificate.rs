@@ -3,9 +3,9 @@
 //! The content is compared, and not times or names: a mounted Secret changes by a symbolic link to another folder, and
 //! its files keep their names.
 
-use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{RootCertStore, ServerConfig};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use thiserror::Error;
@@ -159,6 +159,23 @@ impl Content {
     }
 }
 
+/// Checks that a text in PEM holds certificates of authorities, and nothing that is no certificate. TLS libraries take
+/// a text without any for an empty list, which no peer's certificate can be checked against.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_authorities(pem: &[u8]) -> Result<(), String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| error.to_string())?;
+        roots.add(certificate).map_err(|error| error.to_string())?;
+    }
+    if roots.is_empty() {
+        return Err("it holds no certificate in PEM".to_owned());
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,5 +235,17 @@ mod tests {
             error.contains("tls.crt") && error.contains("tls.key"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_file_without_a_certificate_is_no_list_of_authorities() {
+        let folder = tempfile::tempdir().unwrap();
+        let good = fs::read(write(folder.path()).certificate).unwrap();
+        assert_eq!(check_authorities(&good), Ok(()));
+        assert_eq!(check_authorities(&[good.clone(), good].concat()), Ok(()));
+        let key = fs::read(folder.path().join("tls.key")).unwrap();
+        for wrong in [b"".as_slice(), b"no PEM", &key] {
+            assert!(check_authorities(wrong).is_err());
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The open connections of a port: their places, how long each may stay, and what ends them.
 
 use super::address::ClientAddress;
-use super::admission::{Admission, ConnectionId, Unadmitted, Yields};
+use super::admission::{Admission, ConnectionId, Stage, Unadmitted, Yields};
 use super::limits::{Port, PortLimits};
 use super::metrics::{ConnectionMetrics, Reason};
 use std::collections::HashMap;
@@ -218,6 +218,12 @@ struct Handle {
 pub struct NoRoom;
 
 impl ConnectionHandle {
+    /// Says how far the connection has come.
+    pub(super) fn reached(&self, stage: Stage) {
+        let Handle { id, connections } = &*self.0;
+        connections.lock().admission.reached(*id, stage);
+    }
+
     /// Says that the connection has shown a right, whose `owner` may have a few connections. It has no time limit and
     /// yields to none without a right, until the returned value is dropped.
     ///

@@ -1,6 +1,7 @@
 //! HTTP on a connection that was accepted: HTTP/2 for agents, HTTP/1 for all others, with limits of what a request may
 //! look like before anything of it is understood.
 
+use super::admission::Stage;
 use super::connections::{ConnectionHandle, stopped};
 use super::limits::Port;
 use axum::Router;
@@ -46,6 +47,7 @@ pub async fn serve(
 ) {
     let builder = builder(port);
     let service = service_fn(move |mut request: Request<Incoming>| {
+        handle.reached(Stage::Asked);
         request.extensions_mut().insert(handle.clone());
         answer(router.clone(), request)
     });

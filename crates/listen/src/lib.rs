@@ -10,11 +10,13 @@ mod descriptors;
 mod http;
 mod limits;
 mod listener;
+#[cfg(test)]
+mod listener_tests;
 mod metrics;
 mod stall;
 
 pub use address::ClientAddress;
-pub use certificate::{CertificateError, ServerTls};
+pub use certificate::{CertificateError, ServerTls, check_authorities};
 pub use connections::{Authenticated, ConnectionHandle, NoRoom};
 pub use descriptors::{descriptor_limit, raise_descriptor_limit};
 pub use limits::{Port, PortLimits};

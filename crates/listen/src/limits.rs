@@ -45,7 +45,9 @@ impl Port {
         };
         PortLimits {
             unauthenticated,
-            per_address: (unauthenticated / 4).max(2),
+            // The larger, the longer one that shows a right has time to, beside a flood from its own address. Clients
+            // at other addresses have a way in anyhow: whoever has most yields first.
+            per_address: unauthenticated * 3 / 4,
             authenticated,
             per_owner,
             handshake: Duration::from_secs(5),

@@ -1,10 +1,11 @@
 //! The listener: accepts as long as there is a place for a socket, and gives each connection its limits.
 
+use super::admission::Stage;
 use super::certificate::{Certificate, CertificateError, Refreshed, ServerTls};
-use super::connections::{Connections, Ticket, stopped};
+use super::connections::{ConnectionHandle, Connections, Ticket, stopped};
 use super::descriptors::descriptor_limit;
 use super::http::{self, Stream};
-use super::limits::Port;
+use super::limits::{Port, PortLimits};
 use super::metrics::{ConnectionMetrics, Reason};
 use super::stall::StallLimit;
 use axum::Router;
@@ -45,6 +46,16 @@ impl Listener {
         port: Port,
         metrics: ConnectionMetrics,
     ) -> io::Result<Listener> {
+        Listener::with_limits(address, port, port.limits(descriptor_limit()), metrics)
+    }
+
+    /// The same with other limits.
+    pub(super) fn with_limits(
+        address: SocketAddr,
+        port: Port,
+        limits: PortLimits,
+        metrics: ConnectionMetrics,
+    ) -> io::Result<Listener> {
         let socket = match address {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
             SocketAddr::V6(_) => TcpSocket::new_v6()?,
@@ -52,7 +63,6 @@ impl Listener {
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         let tcp = socket.listen(BACKLOG)?;
-        let limits = port.limits(descriptor_limit());
         Ok(Listener {
             address: tcp.local_addr()?,
             tcp,
@@ -199,7 +209,7 @@ impl Connection {
         let stop = self.stop.clone();
         let served = async {
             let port = self.connections.port();
-            if let Some(stream) = self.stream(socket).await {
+            if let Some(stream) = self.stream(socket, &handle).await {
                 http::serve(stream, port, handle, self.router, self.stop).await;
             }
         };
@@ -215,7 +225,11 @@ impl Connection {
     }
 
     /// The bytes inside of TLS, or of the socket without it.
-    async fn stream(&self, socket: TcpStream) -> Option<Box<dyn Stream>> {
+    async fn stream(
+        &self,
+        socket: TcpStream,
+        handle: &ConnectionHandle,
+    ) -> Option<Box<dyn Stream>> {
         // Only a loss of speed.
         let _ = socket.set_nodelay(true);
         let socket = StallLimit::new(socket, STALL);
@@ -224,7 +238,10 @@ impl Connection {
         };
         let limit = self.connections.limits().handshake;
         match tokio::time::timeout(limit, tls.accept(socket)).await {
-            Ok(Ok(stream)) => Some(Box::new(stream)),
+            Ok(Ok(stream)) => {
+                handle.reached(Stage::Handshaken);
+                Some(Box::new(stream))
+            }
             Ok(Err(_)) => {
                 self.connections.closed(Reason::HandshakeFailed);
                 None

@@ -50,6 +50,8 @@ pub(super) fn add(inventory: &mut Inventory, workload: &str, match_labels: &str,
             ports: Vec::new(),
             owned: Owned::default(),
             network_up: None,
+            own_resolvers: Default::default(),
+            claimed_owner: None,
             template: false,
         });
     }

@@ -34,6 +34,7 @@ kinds! {
     DriftGivenUp "drift-given-up" "Somebody keeps changing a policy; it is repaired only now and then.";
     RolledBack "rolled-back" "Somebody went back to an earlier revision.";
     AutoRolledBack "auto-rolled-back" "Approved traffic was blocked after a policy was applied, so the policy was taken back.";
+    ApprovedTrafficBlocked "approved-traffic-blocked" "Approved traffic is blocked since a policy was applied; the policy stays until a person decides.";
     BreakGlassOn "break-glass-on" "The policies of a namespace were deleted by break-glass.";
     BreakGlassOff "break-glass-off" "Break-glass ended: enforcement of a namespace goes on.";
     ModeChanged "mode-changed" "The mode of a Segmentation changed.";
@@ -109,6 +110,13 @@ pub enum Action {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         to: Option<u32>,
         /// The traffic that was blocked.
+        why: String,
+    },
+    ApprovedTrafficBlocked {
+        connection: Connection,
+        /// The revision that is in force and stays.
+        revision: u32,
+        /// What was seen, and why the controller does not roll it back by itself.
         why: String,
     },
     BreakGlassOn {
@@ -278,6 +286,7 @@ impl Action {
             Action::DriftGivenUp { .. } => ActionKind::DriftGivenUp,
             Action::RolledBack { .. } => ActionKind::RolledBack,
             Action::AutoRolledBack { .. } => ActionKind::AutoRolledBack,
+            Action::ApprovedTrafficBlocked { .. } => ActionKind::ApprovedTrafficBlocked,
             Action::BreakGlassOn { .. } => ActionKind::BreakGlassOn,
             Action::BreakGlassOff => ActionKind::BreakGlassOff,
             Action::ModeChanged { .. } => ActionKind::ModeChanged,

@@ -39,6 +39,9 @@ impl Action {
             Action::SegmentationAdded { mode } => format!("mode {mode}"),
             Action::SegmentationRemoved { policies, .. } => policies.to_string(),
             Action::Violation { connection, .. } => connection.to_string(),
+            Action::ApprovedTrafficBlocked { revision, why, .. } => {
+                format!("revision {revision} stays: {why}")
+            }
             Action::RecordReset {
                 published, cause, ..
             } => match published {

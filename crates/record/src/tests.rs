@@ -55,6 +55,11 @@ fn actions() -> Vec<Action> {
             to: Some(3),
             why: text(),
         },
+        Action::ApprovedTrafficBlocked {
+            connection: connection.clone(),
+            revision: 3,
+            why: text(),
+        },
         Action::BreakGlassOn {
             why: text(),
             policies: Some(3),

@@ -7,6 +7,13 @@ use super::segmentation_settings::share;
 use nanoseg_finding::{Code, Severity};
 use nanoseg_risk::UNAPPROVED;
 
+/// Whoever may write pods or Services in a namespace may have made these, to get what is others'.
+const FORGED: [Code; 3] = [
+    Code::SelectedByForeignPods,
+    Code::FalseOwner,
+    Code::ForeignEndpoint,
+];
+
 /// Checks a proposal against the Segmentation's rules of automatic approval.
 ///
 /// # Errors
@@ -24,6 +31,9 @@ pub fn may_approve(
     if asked_by_blocked || has(Code::BlockedTraffic) {
         return Err("blocked traffic asked for it".into());
     }
+    if has(Code::ClosedOnPurpose) {
+        return Err("it opens what was closed on purpose".into());
+    }
     if let Some(code) = UNAPPROVED.into_iter().find(|code| has(*code)) {
         return Err(format!(
             "it is for a workload whose images are not approved: {code}"
@@ -32,6 +42,9 @@ pub fn may_approve(
     let error = Severity::Error.to_string();
     if let Some(line) = impact.findings.iter().find(|line| line.severity == error) {
         return Err(format!("there is an error: {}", line.code));
+    }
+    if let Some(code) = FORGED.into_iter().find(|code| has(*code)) {
+        return Err(format!("pods may want to be taken for others: {code}"));
     }
     if has(Code::PublicEntry) {
         return Err("who may call the public entry is a decision".into());
@@ -102,6 +115,20 @@ mod tests {
     }
 
     #[test]
+    fn pods_and_services_that_may_be_forged_are_never_approved() {
+        let all = segment(
+            "{allowInternetEgress: true, allowCrossNamespace: true, allowWouldBlock: true}",
+        );
+        for code in FORGED {
+            let refused = may_approve(&all, &impact(&[code]), false);
+            assert!(
+                refused.is_err_and(|why| why.contains(code.name())),
+                "{code}"
+            );
+        }
+    }
+
+    #[test]
     fn each_rule_refuses_its_case_and_can_be_switched_off_if_it_has_a_switch() {
         let mut blocking = impact(&[]);
         blocking.would_block_total = 1;
@@ -142,6 +169,7 @@ mod tests {
         assert!(check(&impact(&[Code::PortScan]), false).is_err());
         assert!(check(&impact(&[Code::PublicEntry]), false).is_err());
         assert!(check(&impact(&[Code::BlockedTraffic]), false).is_err());
+        assert!(check(&impact(&[Code::ClosedOnPurpose]), false).is_err());
         assert!(check(&impact(&[]), true).is_err());
         let coverage = |percent| Impact {
             coverage: percent,

@@ -232,3 +232,97 @@ fn findings(inputs: &DefaultDenyInputs<'_>, blocked: &[WouldBlock]) -> Vec<Findi
     }));
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::Segmentation;
+    use crate::testing::{cluster, graph, of};
+    use nanoseg_flow::Verdict::Established;
+
+    fn settings(exclude: &str) -> SegmentationSettings {
+        let text = format!(
+            "metadata: {{name: default, namespace: shop}}\nspec: {{defaultDeny: true, exclude: {exclude}}}"
+        );
+        let segmentation: Segmentation = serde_yaml::from_str(&text).expect("a Segmentation");
+        SegmentationSettings::parse(&segmentation).expect("settings")
+    }
+
+    #[test]
+    fn it_leaves_out_what_is_excluded_and_is_refused_where_no_policy_can() {
+        let spec = default_deny_policy(&settings("[]")).expect("a policy");
+        assert_eq!(spec.pod_selector, Some(LabelSelector::default()));
+        assert_eq!((spec.ingress, spec.egress), (None, None));
+        let exclude =
+            "[{matchLabels: {app: legacy}}, {matchExpressions: [{key: debug, operator: Exists}]}]";
+        let spec = default_deny_policy(&settings(exclude)).expect("a policy");
+        let selector = spec.pod_selector.expect("a selector");
+        let text = serde_json::to_string(&selector).expect("JSON");
+        assert_eq!(
+            text,
+            r#"{"matchExpressions":[{"key":"app","operator":"NotIn","values":["legacy"]},{"key":"debug","operator":"DoesNotExist"}]}"#
+        );
+        for both in ["[{matchLabels: {app: a, tier: b}}]", "[{}]"] {
+            let refused = default_deny_policy(&settings(both)).expect_err("it is refused");
+            assert!(refused.contains("spec.exclude[0]"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn it_shows_what_it_closes_and_what_it_would_block() {
+        let inventory = cluster();
+        let graph = graph(&[("shop/web shop/api 8080", &[(Established, 7)], -600, -60)]);
+        let policy = default_deny_policy(&settings("[]")).expect("a policy");
+        let assess = |others: &[NetworkPolicy]| {
+            assess_default_deny(&DefaultDenyInputs {
+                inventory: &inventory,
+                graph: &graph,
+                enforcement: &ServiceEnforcements::default(),
+                namespace: "shop",
+                base: None,
+                policy: &policy,
+                others,
+                findings: &[],
+                coverage: Some(0.999),
+                reason: "asked for",
+            })
+            .expect("it is judged")
+        };
+        let alone = assess(&[]);
+        assert_eq!(alone.would_block_total, 1);
+        assert_eq!(alone.would_block[0].server, "shop/api");
+        assert_eq!((alone.risk.as_str(), alone.coverage), ("high", Some(99)));
+        let rule = |end: &str, app: &str| {
+            format!("{end}: [{{podSelector: {{matchLabels: {{app: {app}}}}}}}]")
+        };
+        let egress = rule("to", "api");
+        let ingress = rule("from", "web");
+        let others = [
+            of("shop/web", &format!("egress: [{{{egress}}}]")),
+            of("shop/api", &format!("ingress: [{{{ingress}}}]")),
+        ];
+        let with = assess(&others);
+        assert_eq!(with.would_block_total, 0, "{:?}", with.would_block);
+        assert!(
+            with.lost.iter().any(|one| one.server == "shop/db"),
+            "{:?}",
+            with.lost
+        );
+        // What is isolated already loses nothing.
+        let into_api = with.lost.iter().find(|one| one.server == "shop/api");
+        assert_eq!(into_api.filter(|one| one.client == "ops/probe"), None);
+        assert_eq!(with.gained_total, 0);
+    }
+
+    #[test]
+    fn nobody_else_has_its_identity() {
+        assert!(is_default_deny(&default_deny_of("shop")));
+        let forged = WorkloadId {
+            namespace: "shop".into(),
+            kind: "Deployment".into(),
+            name: DEFAULT_DENY.into(),
+        };
+        assert!(is_reserved(&forged) && !is_default_deny(&forged));
+        assert!(is_reserved(&default_deny_of("shop")));
+    }
+}

@@ -12,7 +12,7 @@ mod tests;
 
 use super::digest::policy_digest;
 use super::resources::{FindingLine, Impact, WouldBlock};
-use super::{Violation, subset};
+use super::{IntendedConnection, Intent, Violation, subset};
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use nanoseg_evaluate::{BlockedBy, EvaluateError, Evaluation, HostNetwork};
@@ -53,14 +53,42 @@ pub struct ImpactInputs<'a> {
     pub now: Timestamp,
 }
 
+/// The impact of a proposal, and what it is meant to do.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Assessment {
+    /// For people; long lists are truncated.
+    pub impact: Impact,
+    /// For the controller, in full.
+    pub intent: Intent,
+}
+
+impl From<Impact> for Assessment {
+    /// Of a policy that is meant to allow nothing in particular.
+    fn from(impact: Impact) -> Self {
+        Assessment {
+            impact,
+            intent: Intent::default(),
+        }
+    }
+}
+
 /// Computes the impact of a proposal.
 ///
 /// # Errors
 /// Returns an error if the API server would refuse a policy, such as one that a person edited.
 pub fn assess_impact(inputs: &ImpactInputs<'_>) -> Result<Impact, EvaluateError> {
+    Ok(assess(inputs)?.impact)
+}
+
+/// Computes the impact of a proposal, and what it is meant to do.
+///
+/// # Errors
+/// Returns an error if the API server would refuse a policy, such as one that a person edited.
+pub fn assess(inputs: &ImpactInputs<'_>) -> Result<Assessment, EvaluateError> {
     let sides = PolicyStates::of(inputs);
     let changes = connections::compare(inputs, &sides)?;
     let edges = PolicyEffect::of(inputs, &sides)?;
+    let intent = edges.intent();
     let mut findings = findings::lines(inputs, &edges);
     let gained_total = changes.gained.len();
     let would_block: Vec<WouldBlock> = edges.blocked.iter().map(evidence::would_block).collect();
@@ -77,7 +105,7 @@ pub fn assess_impact(inputs: &ImpactInputs<'_>) -> Result<Impact, EvaluateError>
         (rank(a), of(a)).cmp(&(rank(b), of(b)))
     });
     findings.dedup();
-    Ok(Impact {
+    let impact = Impact {
         revision: policy_digest(inputs.policy).to_string(),
         reason: inputs.reason.to_owned(),
         risk: findings::risk(&findings).to_owned(),
@@ -94,7 +122,8 @@ pub fn assess_impact(inputs: &ImpactInputs<'_>) -> Result<Impact, EvaluateError>
         coverage: inputs
             .coverage
             .map(|share| (share.clamp(0.0, 1.0) * 100.0) as u8),
-    })
+    };
+    Ok(Assessment { impact, intent })
 }
 
 fn cut<T>(mut list: Vec<T>) -> Vec<T> {
@@ -224,6 +253,20 @@ impl<'a> PolicyEffect<'a> {
             }
         }
         Ok(effect)
+    }
+
+    /// All of it, as it is kept with the revision.
+    fn intent(&self) -> Intent {
+        let connection = |seen: &WorkloadEdge<'_>| IntendedConnection {
+            client: seen.client.clone(),
+            server: seen.server.clone(),
+            protocol: seen.edge.protocol,
+            port: seen.edge.port,
+        };
+        Intent::new(
+            self.allowed.iter().map(connection),
+            self.blocked.iter().map(connection),
+        )
     }
 }
 

@@ -5,12 +5,15 @@
 //! It never accesses a cluster or a disk: it returns what must be written, and callers write it.
 
 mod actor;
+mod adoption;
 mod automatic_approval;
 mod blocked_traffic;
 mod ceilings;
 mod default_deny;
 mod digest;
+mod foreign_pods;
 mod impact;
+mod intent;
 mod repair_backoff;
 pub mod resources;
 mod segmentation_settings;
@@ -23,21 +26,27 @@ mod uncovered;
 mod violation;
 
 pub use actor::{break_glass_changed_by, owns_break_glass, owns_spec, segmentation_changed_by};
+pub use adoption::selected_workload;
 pub use automatic_approval::may_approve;
-pub use blocked_traffic::{BlockedTraffic, ENFORCEMENT_DELAY, blocked_after, has_mixed_results};
+pub use blocked_traffic::{
+    BlockedTraffic, Change, ENFORCEMENT_DELAY, Effect, EffectInputs, NotAutomatic, Remedy,
+    effect_of,
+};
 pub use ceilings::{AutomaticChange, BeyondCeiling, Ceilings};
 pub use default_deny::{
     DEFAULT_DENY, DefaultDenyInputs, assess_default_deny, default_deny_of, default_deny_policy,
     is_default_deny, is_reserved,
 };
 pub use digest::policy_digest;
-pub use impact::{ImpactInputs, assess_impact};
+pub use foreign_pods::{foreign_in_force, foreign_pods};
+pub use impact::{Assessment, ImpactInputs, assess, assess_impact};
+pub use intent::{IntendedConnection, Intent};
 pub use nanoseg_record::{CONTROLLER, Digest};
 pub use repair_backoff::RepairBackoff;
 pub use segmentation_settings::{SegmentationError, SegmentationSettings, service_enforcements};
 pub use state::{
-    Applied, ApprovedRevision, Decision, Degraded, DesiredPolicy, Need, Proposal, Refusal,
-    Revision, Ruling, Stage, Unproven, WorkloadState,
+    Applied, AppliedChange, ApprovedRevision, Decision, Degraded, DegradedBy, DesiredPolicy, Need,
+    Proposal, Refusal, Revision, Ruling, Stage, Unproven, WorkloadState,
 };
 pub use uncovered::{Uncovered, uncovered};
 pub use violation::{Violation, approved_attempts, violations};

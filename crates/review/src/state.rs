@@ -5,6 +5,8 @@
 //! it did. The controller stores state and record lines together before anything is written to the cluster, so
 //! that after a crash it continues with the decisions that were made.
 
+mod adopt;
+mod change;
 mod decide;
 mod propose;
 mod proven;
@@ -13,6 +15,7 @@ mod stage;
 #[cfg(test)]
 mod tests;
 
+pub use change::AppliedChange;
 pub use decide::{Decision, Refusal};
 pub use propose::{DesiredPolicy, Need};
 pub use proven::Unproven;
@@ -20,14 +23,17 @@ pub use stage::{ApprovedRevision, Ruling, Stage};
 
 use super::digest::policy_digest;
 use super::resources::Impact;
+use super::{IntendedConnection, Intent};
 use k8s_openapi::api::networking::v1::NetworkPolicySpec;
 use nanoseg_inventory::WorkloadId;
 use nanoseg_net::Timestamp;
 use nanoseg_record::{Action, Actor, Digest, Entry};
 use serde::{Deserialize, Serialize};
 
-/// How many closed proposals are kept per workload; rollback needs the applied ones.
+/// How many closed proposals that nobody approved are kept per workload.
 const KEPT: usize = 20;
+/// How many that were approved once: the way back to them, which blocked traffic must not push out.
+const KEPT_APPROVED: usize = 50;
 
 /// One workload's review.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,8 +54,11 @@ pub struct WorkloadState {
     /// it was never approved, so the next policy is compared with the one before break-glass.
     #[serde(default)]
     pub taken: Option<u32>,
-    /// Set when approved traffic was blocked and the workload was rolled back; a decision clears it.
+    /// Set when approved traffic was blocked; a decision clears it.
     pub degraded: Option<Degraded>,
+    /// Set by a rollback, cleared when a person approves: until then nothing is approved automatically.
+    #[serde(default)]
+    pub awaits_person: bool,
 }
 
 /// A proposed change.
@@ -65,6 +74,9 @@ pub struct Proposal {
     /// The impact of `policy`. Stored as `material`, the name of earlier versions.
     #[serde(rename = "material")]
     pub impact: Impact,
+    /// What `policy` is meant to do.
+    #[serde(default)]
+    pub intent: Intent,
     /// The digest of the last policy that nanoseg itself proposed: if that of `policy` differs, a person edited
     /// it.
     pub generated: Digest,
@@ -73,6 +85,9 @@ pub struct Proposal {
     pub basis: Digest,
     /// True if blocked traffic caused it: it is never approved automatically.
     pub asked_by_blocked: bool,
+    /// It has the policy that is in the cluster and that the state did not know.
+    #[serde(default)]
+    pub adopts: bool,
     #[serde(flatten)]
     pub stage: Stage,
     /// The time when the phase last changed.
@@ -90,6 +105,12 @@ pub struct Revision {
     pub proposal: String,
     pub decided_by: String,
     pub at: Timestamp,
+    /// The revision that it changed; `None`: there was no policy.
+    #[serde(default)]
+    pub base: Option<u32>,
+    /// What it was approved to do. Empty for a revision of a version that did not keep it.
+    #[serde(default)]
+    pub intent: Intent,
 }
 
 /// The policy in the cluster that nanoseg wrote.
@@ -102,10 +123,27 @@ pub struct Applied {
     pub before: Option<u32>,
 }
 
+/// Approved traffic is or was blocked, and a person has to look.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Degraded {
     pub at: Timestamp,
     pub why: String,
+    /// What the controller did about it.
+    #[serde(default)]
+    pub by: DegradedBy,
+    /// The connection that showed it; `None` in the state of earlier versions.
+    #[serde(default)]
+    pub connection: Option<IntendedConnection>,
+}
+
+/// What the controller did when approved traffic was blocked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum DegradedBy {
+    /// It went back to the revision before.
+    #[default]
+    RolledBack,
+    /// Nothing: the policy stays until a person decides.
+    Kept,
 }
 
 impl WorkloadState {
@@ -120,6 +158,7 @@ impl WorkloadState {
             applied: None,
             taken: None,
             degraded: None,
+            awaits_person: false,
         }
     }
 
@@ -176,10 +215,13 @@ impl WorkloadState {
                 .and_then(|n| self.revision(n))
                 .map(|r| r.digest.clone())
         };
-        let action = if self.wanted.is_some() {
-            Action::Applied
-        } else {
-            Action::Deleted
+        let adopts = |proposal: &&Proposal| proposal.adopts && self.applied.is_none();
+        let origin = self.wanted.and_then(|number| self.revision(number));
+        let origin = origin.and_then(|one| self.proposal(&one.proposal));
+        let action = match origin.filter(adopts) {
+            Some(_) => Action::Adopted,
+            None if self.wanted.is_some() => Action::Applied,
+            None => Action::Deleted,
         };
         let (was, is) = (digest(before), digest(self.wanted));
         record.push(self.entry(action, Actor::Controller).with_policies(was, is));
@@ -225,30 +267,29 @@ impl WorkloadState {
         }
     }
 
-    /// Removes the oldest closed proposals. Returns their names.
-    fn prune(&mut self) -> Vec<String> {
-        let over = |p: &Proposal| {
-            matches!(
-                p.stage,
-                Stage::Rejected(_) | Stage::Superseded(_) | Stage::RolledBack(_)
-            )
+    /// Removes the oldest closed proposals.
+    fn prune(&mut self) {
+        let over = |p: &Proposal| match &p.stage {
+            Stage::Rejected(_) | Stage::Superseded(None) => Some(0),
+            Stage::Superseded(Some(_)) | Stage::RolledBack(_) => Some(1),
+            Stage::Pending | Stage::Approved(_) | Stage::Applied(_) => None,
         };
-        let mut excess = self
+        let mut room = [KEPT, KEPT_APPROVED];
+        let keeps: Vec<bool> = self
             .proposals
             .iter()
-            .filter(|p| over(p))
-            .count()
-            .saturating_sub(KEPT);
-        let mut gone = Vec::new();
-        self.proposals.retain(|p| {
-            let forget = excess > 0 && over(p);
-            if forget {
-                excess -= 1;
-                gone.push(p.name.clone());
-            }
-            !forget
-        });
-        gone
+            .rev()
+            .map(|p| match over(p) {
+                None => true,
+                Some(kind) if room[kind] == 0 => false,
+                Some(kind) => {
+                    room[kind] -= 1;
+                    true
+                }
+            })
+            .collect();
+        let mut keeps = keeps.into_iter().rev();
+        self.proposals.retain(|_| keeps.next().unwrap_or(true));
     }
 
     /// Makes an entry of the record about the workload's policy.
@@ -266,6 +307,11 @@ impl Proposal {
     /// Returns true if a person changed the policy that nanoseg proposed.
     pub fn is_edited(&self) -> bool {
         policy_digest(&self.policy) != self.generated
+    }
+
+    /// Returns true if its policy stays as it is until it is decided: a person edited it, or it is in the cluster.
+    pub fn is_kept(&self) -> bool {
+        self.adopts || self.is_edited()
     }
 
     /// Returns true if this policy differs from the proposed one.

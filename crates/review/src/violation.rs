@@ -209,7 +209,8 @@ impl<'a> KnownListeners<'a> {
             known.extend(ports.map(|port| (&pod.workload, port.protocol, port.number)));
         }
         for port in inventory.services.iter().flat_map(|service| &service.ports) {
-            for endpoint in &port.endpoints {
+            // What another namespace's Service says of a pod is no fact about it (rule: foreign-endpoint).
+            for endpoint in port.endpoints.iter().filter(|endpoint| endpoint.own) {
                 if let Some(pod) = endpoint.pod.and_then(|index| inventory.pods.get(index)) {
                     known.insert((&pod.workload, port.protocol, endpoint.port));
                 }

@@ -41,6 +41,8 @@ pub fn inventory<const N: usize>(workloads: [Workload; N]) -> Inventory {
             ports: Vec::new(),
             owned: Default::default(),
             network_up: None,
+            own_resolvers: Default::default(),
+            claimed_owner: None,
             template: false,
         });
         inventory.workloads.insert(workload.id.clone(), workload);

@@ -5,9 +5,12 @@ mod plain;
 
 pub use check::{Checked, Wrong, check};
 
+use crate::folder::Place;
+use rustix::fs::{CWD, RenameFlags};
+use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// The file that names all others.
@@ -16,6 +19,8 @@ pub const MANIFEST: &str = "manifest.json";
 pub const SIGNATURE: &str = ".sig";
 /// What every version of the manifest's schema begins with.
 const SCHEMAS: &str = "nanoseg.dev/report-manifest/";
+/// How many random characters the name of a temporary folder ends with.
+const RANDOM: usize = 6;
 /// The version that is written and read.
 const SCHEMA: &str = "nanoseg.dev/report-manifest/v1";
 
@@ -111,33 +116,76 @@ pub fn write(folder: &Path, files: &BTreeMap<String, Vec<u8>>) -> Result<(), Evi
         _ => Path::new("."),
     };
     fs::create_dir_all(parent).map_err(io_error("make", parent))?;
-    // Dropped without a rename both are removed.
-    let new = tempfile::Builder::new()
-        .prefix(".nanoseg-report-")
-        .tempdir_in(parent)
-        .map_err(io_error("write in", parent))?;
+    // Dropped without an exchange both are removed.
+    let new = temporary(parent, folder)?;
+    let _lock = lock(new.path());
     let whole = new.path().join("new");
     for (name, bytes) in files {
         let path = whole.join(name);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(io_error("make", parent))?;
         }
-        fs::write(&path, bytes).map_err(io_error("write", &path))?;
-    }
-    if folder.exists() {
-        let old = new.path().join("old");
-        fs::rename(folder, &old).map_err(|error| match error.kind() {
-            // Such as where something is mounted.
-            io::ErrorKind::ResourceBusy => EvidenceError::NoPlace {
-                path: folder.to_owned(),
-            },
-            _ => io_error("replace", folder)(error),
-        })?;
-        return fs::rename(&whole, folder).map_err(|error| {
-            // What was there comes back.
-            let _ = fs::rename(&old, folder);
-            io_error("write", folder)(error)
+        let written = fs::File::create(&path).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()
         });
+        written.map_err(io_error("write", &path))?;
     }
-    fs::rename(&whole, folder).map_err(io_error("write", folder))
+    put(folder, &whole, &new.path().join("old"))?;
+    let synced = Place::open(parent).and_then(|parent| parent.sync());
+    synced.map_err(io_error("write", folder))
+}
+
+/// Puts the whole report into its place, in one step where the file system can exchange two folders.
+fn put(folder: &Path, whole: &Path, old: &Path) -> Result<(), EvidenceError> {
+    if !folder.exists() {
+        return fs::rename(whole, folder).map_err(io_error("write", folder));
+    }
+    // Such as where something is mounted.
+    let no_place = |error: io::Error| match error.kind() {
+        io::ErrorKind::ResourceBusy => EvidenceError::NoPlace {
+            path: folder.to_owned(),
+        },
+        _ => io_error("replace", folder)(error),
+    };
+    match rustix::fs::renameat_with(CWD, whole, CWD, folder, RenameFlags::EXCHANGE) {
+        Ok(()) => return Ok(()),
+        Err(Errno::INVAL | Errno::NOSYS) => {}
+        Err(error) => return Err(no_place(error.into())),
+    }
+    fs::rename(folder, old).map_err(no_place)?;
+    fs::rename(whole, folder).map_err(|error| {
+        // What was there comes back.
+        let _ = fs::rename(old, folder);
+        io_error("write", folder)(error)
+    })
+}
+
+/// Makes the folder in which a report is written, and removes those of runs that were killed.
+fn temporary(parent: &Path, folder: &Path) -> Result<tempfile::TempDir, EvidenceError> {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let prefix = format!(".nanoseg-report-{name}-");
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let random = entry.file_name();
+        let random = random.to_str().and_then(|name| name.strip_prefix(&prefix));
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        // A run that is not over holds the lock of its own.
+        if is_folder
+            && random.is_some_and(|rest| rest.len() == RANDOM)
+            && lock(&entry.path()).is_some()
+        {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    tempfile::Builder::new()
+        .prefix(&prefix)
+        .rand_bytes(RANDOM)
+        .tempdir_in(parent)
+        .map_err(io_error("write in", parent))
+}
+
+/// Locks a folder until the value is dropped; `None`: somebody else holds it.
+fn lock(folder: &Path) -> Option<Place> {
+    let place = Place::open(folder).ok()?;
+    place.lock().is_ok_and(|locked| locked).then_some(place)
 }

@@ -2,9 +2,17 @@
 //!
 //! What nanoseg wrote is known exactly: `kustomization.yaml` begins with a comment that names it, and
 //! lists the policy files; of those only files that still carry the managed-by label count. Everything is
-//! written beside its place first and then renamed, so a failure leaves the folder as it was.
+//! written beside its place first and then renamed, `kustomization.yaml` last, so that it never names a file that is
+//! not there. What a run that was killed has written is in a list of its own ([`staging`]).
+
+mod place;
+mod staging;
+#[cfg(test)]
+mod tests;
 
 use nanoseg_inventory::MANAGED_BY;
+pub(crate) use place::Place;
+use staging::Staging;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
@@ -33,12 +41,20 @@ pub enum FolderError {
     Stranger { path: PathBuf },
     #[error("failed to use {path} as a file name inside the output folder")]
     BadName { path: PathBuf },
+    #[error(
+        "refused to write {path}: there is no folder on the way to it but a link or a file; move that away or choose another --out"
+    )]
+    NoFolder { path: PathBuf },
+    #[error(
+        "refused to write into {path}: another nanoseg writes into it; wait until it has ended"
+    )]
+    Busy { path: PathBuf },
 }
 
 /// What a write changed, in file names relative to the folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WriteSummary {
-    pub written: usize,
+    pub written: Vec<PathBuf>,
     pub unchanged: usize,
     pub removed: Vec<PathBuf>,
 }
@@ -54,96 +70,222 @@ impl OutputFolder {
         OutputFolder { root: root.into() }
     }
 
-    /// Replaces our files in the folder by `files` (names relative to it). Files of others stay.
+    /// Replaces our files in the folder by `files` (names relative to it). Files of others stay. What an earlier run
+    /// that was killed left is mended.
     ///
     /// # Errors
-    /// If a file of somebody else is in the way, or the disk refuses; then the folder is unchanged.
+    /// If a file of somebody else is in the way, or the disk refuses. The next run mends what is half-done then.
     pub fn replace(&self, files: &BTreeMap<PathBuf, Vec<u8>>) -> Result<WriteSummary, FolderError> {
-        let ours = self.written_before()?;
-        for name in files.keys() {
-            let plain = name.components().all(|c| matches!(c, Component::Normal(_)));
-            if !plain || name.as_os_str().is_empty() {
-                return Err(FolderError::BadName { path: name.clone() });
+        if let Some(path) = files.keys().find(|name| !is_plain(name)) {
+            return Err(FolderError::BadName { path: path.clone() });
+        }
+        fs::create_dir_all(&self.root).map_err(|e| self.failed("create", "", e))?;
+        let root = Place::open(&self.root).map_err(|e| self.failed("open", "", e))?;
+        if !root.lock().map_err(|e| self.failed("lock", "", e))? {
+            let path = self.root.clone();
+            return Err(FolderError::Busy { path });
+        }
+        Writing { folder: self, root }.replace(files)
+    }
+
+    fn failed(
+        &self,
+        action: &'static str,
+        name: impl AsRef<Path>,
+        source: io::Error,
+    ) -> FolderError {
+        let path = self.root.join(name);
+        if place::is_no_folder(&source) {
+            return FolderError::NoFolder { path };
+        }
+        FolderError::Io {
+            action,
+            path,
+            source,
+        }
+    }
+}
+
+/// Whether a name leads into the folder, and can be a line of a list.
+fn is_plain(name: &Path) -> bool {
+    let text = name.to_str().unwrap_or_default();
+    let is_normal = |part| matches!(part, Component::Normal(_));
+    !text.is_empty() && !text.contains('\n') && name.components().all(is_normal)
+}
+
+/// The folder while one run writes into it.
+struct Writing<'f> {
+    folder: &'f OutputFolder,
+    root: Place,
+}
+
+impl Writing<'_> {
+    fn replace(&self, files: &BTreeMap<PathBuf, Vec<u8>>) -> Result<WriteSummary, FolderError> {
+        let fail = |action| move |e| self.folder.failed(action, "", e);
+        let left = staging::left_over(&self.root).map_err(fail("read"))?;
+        let unfinished = staging::unfinished(&self.root, &left).map_err(fail("read"))?;
+        let known = self.known(&unfinished)?;
+        let ours = self.still_ours(&known)?;
+        let mut summary = WriteSummary::default();
+        for (name, content) in files {
+            match self.read(name)? {
+                Some(old) if ours.contains(name) && old == *content => summary.unchanged += 1,
+                _ => summary.written.push(name.clone()),
             }
-            let path = self.root.join(name);
-            let exists = path.symlink_metadata().is_ok();
-            if exists && !ours.contains(name) {
+            if !ours.contains(name) && self.is_there(name)? {
+                let path = self.folder.root.join(name);
                 return Err(FolderError::Stranger { path });
             }
         }
-        fs::create_dir_all(&self.root).map_err(|e| failed("create", &self.root, e))?;
-        let staging = tempfile::Builder::new()
-            .prefix(".nanoseg-")
-            .tempdir_in(&self.root)
-            .map_err(|e| failed("write into", &self.root, e))?;
-        let mut summary = WriteSummary::default();
-        let mut staged = Vec::new();
-        for (name, content) in files {
-            let path = self.root.join(name);
-            if fs::read(&path).is_ok_and(|old| old == *content) {
-                summary.unchanged += 1;
-                continue;
-            }
-            let temporary = staging.path().join(staged.len().to_string());
-            fs::write(&temporary, content).map_err(|e| failed("write", &path, e))?;
-            staged.push((temporary, path));
+        let gone = ours.iter().filter(|name| !files.contains_key(*name));
+        summary.removed = gone.cloned().collect();
+        if summary.written.is_empty() && summary.removed.is_empty() && left.is_empty() {
+            return Ok(summary);
         }
-        for (temporary, path) in staged {
-            if let Some(parent) = path.parent() {
-                fs::create_dir_all(parent).map_err(|e| failed("create", parent, e))?;
-            }
-            fs::rename(&temporary, &path).map_err(|e| failed("write", &path, e))?;
-            summary.written += 1;
+        let staging = Staging::make(&self.root).map_err(fail("write into"))?;
+        let staged = self.stage(&staging, &summary, files, &known);
+        if let Err(error) = staged {
+            // Nothing was renamed yet.
+            let _ = staging::remove(&self.root, &staging.name);
+            return Err(error);
         }
-        for gone in ours.iter().filter(|name| !files.contains_key(*name)) {
-            let path = self.root.join(gone);
-            fs::remove_file(&path).map_err(|e| failed("remove", &path, e))?;
-            if let Some(parent) = path.parent().filter(|parent| *parent != self.root) {
-                // Only succeeds when it is empty, which is when it was ours alone.
-                let _ = fs::remove_dir(parent);
-            }
-            summary.removed.push(gone.clone());
+        self.put(&staging, &summary)?;
+        self.remove(&summary, &known, files)?;
+        for name in left.iter().chain([&staging.name]) {
+            staging::remove(&self.root, name).map_err(fail("tidy up"))?;
         }
+        self.root.sync().map_err(fail("write"))?;
         Ok(summary)
     }
 
-    /// Returns the files that an earlier run wrote here and that nobody has taken over since.
-    fn written_before(&self) -> Result<BTreeSet<PathBuf>, FolderError> {
-        let mut ours = BTreeSet::new();
-        for name in TOP_FILES {
-            if let Some(content) = self.read(name)?
-                && head(&content).contains(MARK)
-            {
-                ours.insert(PathBuf::from(name));
+    /// Writes the new files beside their places, and then the list.
+    fn stage(
+        &self,
+        staging: &Staging,
+        summary: &WriteSummary,
+        files: &BTreeMap<PathBuf, Vec<u8>>,
+        known: &BTreeSet<PathBuf>,
+    ) -> Result<(), FolderError> {
+        for (number, name) in summary.written.iter().enumerate() {
+            let content = files.get(name).map(Vec::as_slice).unwrap_or_default();
+            let created = staging.place.create(&number.to_string(), content);
+            created.map_err(|e| self.folder.failed("write", name, e))?;
+        }
+        let names: BTreeSet<PathBuf> = known.iter().chain(files.keys()).cloned().collect();
+        let listed = staging.list(&self.root, &names);
+        listed.map_err(|e| self.folder.failed("write into", "", e))
+    }
+
+    /// Renames the new files to their places, the list of them last.
+    fn put(&self, staging: &Staging, summary: &WriteSummary) -> Result<(), FolderError> {
+        let is_list = |name: &Path| name == Path::new(KUSTOMIZATION);
+        for turn in [false, true] {
+            let numbered = summary.written.iter().enumerate();
+            let theirs: Vec<_> = numbered.filter(|(_, name)| is_list(name) == turn).collect();
+            for (number, name) in &theirs {
+                let fail = |e| self.folder.failed("write", name, e);
+                if let Some((place, last)) = self.root.parent_or_new(name).map_err(fail)? {
+                    let renamed = staging.place.rename(&number.to_string(), &place, last);
+                    renamed.map_err(fail)?;
+                }
+            }
+            self.sync(theirs.into_iter().map(|(_, name)| name))?;
+        }
+        Ok(())
+    }
+
+    /// Puts the folders that these files are in on the disk.
+    fn sync<'n>(&self, names: impl Iterator<Item = &'n PathBuf>) -> Result<(), FolderError> {
+        let files: BTreeMap<Option<&Path>, &PathBuf> =
+            names.map(|name| (name.parent(), name)).collect();
+        for name in files.into_values() {
+            let fail = |e| self.folder.failed("write", name, e);
+            if let Some((place, _)) = self.root.parent(name).map_err(fail)? {
+                place.sync().map_err(fail)?;
             }
         }
-        if !ours.contains(Path::new(KUSTOMIZATION)) {
-            return Ok(ours);
+        Ok(())
+    }
+
+    /// Removes the files of ours that are not wanted any more, and the folders that are empty without them.
+    fn remove(
+        &self,
+        summary: &WriteSummary,
+        known: &BTreeSet<PathBuf>,
+        files: &BTreeMap<PathBuf, Vec<u8>>,
+    ) -> Result<(), FolderError> {
+        for name in &summary.removed {
+            let fail = |e| self.folder.failed("remove", name, e);
+            if let Some((place, last)) = self.root.parent(name).map_err(fail)? {
+                place.remove(last).map_err(fail)?;
+            }
         }
-        let listed = self.read(KUSTOMIZATION)?.unwrap_or_default();
-        let label = format!("{}: {}", MANAGED_BY.0, MANAGED_BY.1);
-        for name in resources(&listed) {
-            let inside = name.components().all(|c| matches!(c, Component::Normal(_)));
-            let text = name.to_str().filter(|_| inside);
-            if let Some(content) = text.map(|text| self.read(text)).transpose()?.flatten()
-                && String::from_utf8_lossy(&content).contains(&label)
+        self.sync(summary.removed.iter())?;
+        // Also those that a killed run has emptied.
+        let gone = known.iter().filter(|name| !files.contains_key(*name));
+        let folders: BTreeSet<&Path> = gone.filter_map(|name| name.parent()).collect();
+        for folder in folders.into_iter().rev() {
+            if !folder.as_os_str().is_empty()
+                && let Ok(Some((place, last))) = self.root.parent(folder)
             {
-                ours.insert(name);
+                // Only succeeds when it is empty, which is when it was ours alone.
+                let _ = place.remove_folder(last);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the names that earlier runs wrote here, or were about to, whether or not they are there.
+    fn known(&self, unfinished: &BTreeSet<PathBuf>) -> Result<BTreeSet<PathBuf>, FolderError> {
+        let mut known: BTreeSet<PathBuf> = TOP_FILES.iter().map(PathBuf::from).collect();
+        if let Some(list) = self.read(Path::new(KUSTOMIZATION))?
+            && head(&list).contains(MARK)
+        {
+            known.extend(resources(&list));
+        }
+        known.extend(unfinished.iter().cloned());
+        known.retain(|name| is_plain(name));
+        Ok(known)
+    }
+
+    /// Returns those that are there and that nobody has taken over since.
+    fn still_ours(&self, known: &BTreeSet<PathBuf>) -> Result<BTreeSet<PathBuf>, FolderError> {
+        let label = format!("{}: {}", MANAGED_BY.0, MANAGED_BY.1);
+        let mut ours = BTreeSet::new();
+        for name in known {
+            let is_top = TOP_FILES.iter().any(|top| Path::new(top) == name);
+            let is_ours = match self.read(name)? {
+                None => false,
+                Some(content) if is_top => head(&content).contains(MARK),
+                Some(content) => String::from_utf8_lossy(&content).contains(&label),
+            };
+            if is_ours {
+                ours.insert(name.clone());
             }
         }
         Ok(ours)
     }
 
-    /// Returns a file's content; `None` if there is no such plain file.
-    fn read(&self, name: &str) -> Result<Option<Vec<u8>>, FolderError> {
-        let path = self.root.join(name);
-        match fs::symlink_metadata(&path) {
-            Ok(meta) if meta.is_file() => {}
-            _ => return Ok(None),
+    /// Whether anything is at the name's place.
+    fn is_there(&self, name: &Path) -> Result<bool, FolderError> {
+        let fail = |e| self.folder.failed("read", name, e);
+        let found = self.root.parent(name).map_err(fail)?;
+        let kind = found.map(|(place, last)| place.kind(last)).transpose();
+        Ok(kind.map_err(fail)?.flatten().is_some())
+    }
+
+    /// Returns a file's content; `None` if there is no such plain file, or no folder on the way.
+    fn read(&self, name: &Path) -> Result<Option<Vec<u8>>, FolderError> {
+        let read = match self.root.parent(name) {
+            Ok(Some((place, last))) => place.read(last),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        };
+        match read {
+            // Somebody has put a link there: nothing behind it is ours.
+            Err(error) if place::is_no_folder(&error) => Ok(None),
+            other => other.map_err(|e| self.folder.failed("read", name, e)),
         }
-        fs::read(&path)
-            .map(Some)
-            .map_err(|e| failed("read", &path, e))
     }
 }
 
@@ -161,116 +303,4 @@ fn resources(content: &[u8]) -> Vec<PathBuf> {
     serde_yaml::from_slice::<Kustomization>(content)
         .map(|k| k.resources)
         .unwrap_or_default()
-}
-
-fn failed(action: &'static str, path: &Path, source: io::Error) -> FolderError {
-    FolderError::Io {
-        action,
-        path: path.to_path_buf(),
-        source,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn files(names: &[&str]) -> BTreeMap<PathBuf, Vec<u8>> {
-        let mut files: BTreeMap<PathBuf, Vec<u8>> = names
-            .iter()
-            .map(|name| {
-                (
-                    PathBuf::from(name),
-                    b"labels:\n  app.kubernetes.io/managed-by: nanoseg\n".to_vec(),
-                )
-            })
-            .collect();
-        let list: String = names.iter().map(|name| format!("  - {name}\n")).collect();
-        let text = format!("# Written by {MARK}\nresources:\n{list}");
-        files.insert(KUSTOMIZATION.into(), text.into_bytes());
-        files
-    }
-
-    fn listing(root: &Path) -> Vec<String> {
-        let mut found = Vec::new();
-        let mut folders = vec![root.to_path_buf()];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).unwrap().flatten() {
-                match entry.path() {
-                    path if path.is_dir() => folders.push(path),
-                    path => found.push(path.strip_prefix(root).unwrap().display().to_string()),
-                }
-            }
-        }
-        found.sort();
-        found
-    }
-
-    #[test]
-    fn a_second_run_replaces_its_own_files_and_removes_those_of_gone_workloads() {
-        let dir = tempfile::tempdir().unwrap();
-        let out = OutputFolder::new(dir.path().join("out"));
-        out.replace(&files(&["shop/web.yaml", "shop/old.yaml", "dead/x.yaml"]))
-            .unwrap();
-        let summary = out.replace(&files(&["shop/web.yaml"])).unwrap();
-        assert_eq!(
-            summary.removed,
-            [PathBuf::from("dead/x.yaml"), PathBuf::from("shop/old.yaml")]
-        );
-        assert_eq!(summary.unchanged, 1);
-        assert_eq!(
-            listing(&dir.path().join("out")),
-            ["kustomization.yaml", "shop/web.yaml"]
-        );
-        assert!(!dir.path().join("out/dead").exists());
-    }
-
-    #[test]
-    fn a_strangers_file_is_neither_overwritten_nor_removed() {
-        let dir = tempfile::tempdir().unwrap();
-        let out = OutputFolder::new(dir.path());
-        fs::create_dir(dir.path().join("shop")).unwrap();
-        fs::write(dir.path().join("shop/web.yaml"), "mine").unwrap();
-        fs::write(dir.path().join("notes.txt"), "mine").unwrap();
-        let refused = out.replace(&files(&["shop/web.yaml"])).unwrap_err();
-        assert!(matches!(refused, FolderError::Stranger { .. }), "{refused}");
-        assert_eq!(
-            listing(dir.path()),
-            ["notes.txt", "shop/web.yaml"],
-            "nothing half-written"
-        );
-        out.replace(&files(&["shop/app.yaml"])).unwrap();
-        out.replace(&files(&[])).unwrap();
-        assert_eq!(
-            listing(dir.path()),
-            ["kustomization.yaml", "notes.txt", "shop/web.yaml"]
-        );
-    }
-
-    #[test]
-    fn a_foreign_kustomization_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join(KUSTOMIZATION), "resources: [a.yaml]\n").unwrap();
-        let refused = OutputFolder::new(dir.path())
-            .replace(&files(&["a/b.yaml"]))
-            .unwrap_err();
-        assert!(
-            refused.to_string().contains("nanoseg did not write it"),
-            "{refused}"
-        );
-    }
-
-    #[test]
-    fn names_cannot_leave_the_folder() {
-        let dir = tempfile::tempdir().unwrap();
-        for name in ["../x.yaml", "/etc/x.yaml", "a/../../x.yaml"] {
-            let refused = OutputFolder::new(dir.path())
-                .replace(&files(&[name]))
-                .unwrap_err();
-            assert!(
-                matches!(refused, FolderError::BadName { .. }),
-                "{name}: {refused}"
-            );
-        }
-    }
 }

@@ -2,6 +2,8 @@
 //! auditors, and the one SQLite file of flow records, edges, reviews and the record.
 
 #[cfg(feature = "database")]
+mod backup;
+#[cfg(feature = "database")]
 pub mod evidence;
 #[cfg(feature = "database")]
 mod flows;
@@ -13,6 +15,8 @@ pub mod spool;
 #[cfg(feature = "database")]
 mod state_lock;
 
+#[cfg(feature = "database")]
+pub use backup::back_up;
 #[cfg(feature = "database")]
 pub use flows::{FlowStore, FlowStoreError};
 pub use folder::{FolderError, OutputFolder, WriteSummary};

@@ -251,6 +251,12 @@ pub struct Name {
     pub from: i64,
     #[prost(sfixed64, tag = "5")]
     pub until: i64,
+    /// Who answered the question. Without it the name is not believed, unless the source says it.
+    #[prost(bytes = "vec", tag = "6")]
+    pub resolver: ::prost::alloc::vec::Vec<u8>,
+    /// The source itself says the name (Hubble), and no resolver was seen.
+    #[prost(bool, tag = "7")]
+    pub by_source: bool,
 }
 /// Traffic that no NetworkPolicy can express.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -22,7 +22,7 @@ Examples:
   The newest part, as the controller publishes it:
     nanoseg record verify cluster
 
-Exit codes: 0 intact; 1 altered; 2 an error."
+Exit codes: 0 intact; 1 altered, or empty; 2 an error."
 )]
 pub struct Args {
     #[command(flatten)]
@@ -83,6 +83,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     if count > 0 {
         return altered(&breaks, count);
+    }
+    if entries == 0 {
+        // What is not there is not intact.
+        terminal::print("empty: no entries\n").context("failed to print the result")?;
+        return Ok(ExitCode::from(exit::FINDINGS));
     }
     let from = match after.sequence {
         0 => String::new(),

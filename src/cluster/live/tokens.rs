@@ -133,7 +133,7 @@ impl TokenReviewer {
     /// Waits for its turn to ask.
     async fn place(&self) -> Result<tokio::sync::SemaphorePermit<'_>, TokenRefusal> {
         let waiting = Waiting::new(&self.waiting);
-        if waiting.count > WAITING + REVIEWS {
+        if waiting.count > WAITING {
             return no_review(format!("{WAITING} tokens wait to be reviewed already"));
         }
         match tokio::time::timeout(LIMIT, self.places.acquire()).await {

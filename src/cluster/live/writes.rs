@@ -17,9 +17,7 @@ use crate::inventory::{MANAGED_BY, is_ours};
 use crate::review::resources::{FIELD_MANAGER, PolicyProposal, Segmentation};
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use kube::api::{
-    Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions,
-};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::core::NamespaceResourceScope;
 use kube::core::object::HasStatus;
 use kube::{Client, Resource, ResourceExt};
@@ -202,14 +200,14 @@ impl Writer {
             .await?;
         if written.spec != proposal.spec {
             // Fields that an editor of the proposal owns stay after an apply that does not contain them.
-            let mut whole = written.clone();
-            whole.spec = proposal.spec.clone();
-            let params = PostParams {
+            let body = body::whole_spec(&written, proposal);
+            let params = PatchParams {
                 field_manager: Some(FIELD_MANAGER.into()),
-                ..PostParams::default()
+                ..PatchParams::default()
             };
+            let patch = Patch::Merge(&body);
             written = self
-                .send(KIND, &what, api.replace(&name, &params, &whole))
+                .send(KIND, &what, api.patch(&name, &params, &patch))
                 .await?;
         }
         Ok(self.compared(KIND, live.as_ref(), written))

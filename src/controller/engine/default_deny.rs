@@ -140,7 +140,7 @@ fn propose_one(
         engine_state.begin(fresh);
     }
     engine_state.change(&id, |state, record| {
-        state.propose(desired, impact, now, record)
+        state.propose(desired, impact.into(), now, record)
     });
     approve_within_rules(engine_state, &id, now);
     Ok(())

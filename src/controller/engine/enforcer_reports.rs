@@ -2,16 +2,35 @@
 
 use super::state::EngineState;
 use crate::controller::plan::EnforcerReport;
+use crate::finding::Finding;
 use crate::inventory::WorkloadId;
 use crate::record::{Action, Actor, Digest, Entry};
 use crate::store::BreakGlassEntry;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is wrong in the cluster, by workload. Conditions show it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Troubles {
     pub drift: BTreeMap<WorkloadId, String>,
     pub failures: BTreeMap<WorkloadId, String>,
+    /// Approved connections that fail although the policies allow them.
+    pub unexplained: BTreeMap<WorkloadId, String>,
+}
+
+impl Troubles {
+    /// Notes what fails unexplained of the workloads that were looked at, or of all.
+    pub fn note_unexplained(
+        &mut self,
+        only: Option<&BTreeSet<WorkloadId>>,
+        found: &BTreeMap<WorkloadId, Vec<Finding>>,
+    ) {
+        self.unexplained
+            .retain(|id, _| only.is_some_and(|only| !only.contains(id)));
+        for (id, findings) in found {
+            let words: Vec<&str> = findings.iter().map(|one| one.message.as_str()).collect();
+            self.unexplained.insert(id.clone(), words.join("; "));
+        }
+    }
 }
 
 /// Applies a report.

@@ -36,6 +36,7 @@ fn words(action: ActionKind) -> Option<(Severity, &'static str, &'static str)> {
         ActionKind::DriftGivenUp => (Warning, "DriftPersists", "Repair"),
         ActionKind::RolledBack => (Normal, "PolicyRolledBack", "RollBack"),
         ActionKind::AutoRolledBack => (Warning, "PolicyRolledBack", "RollBack"),
+        ActionKind::ApprovedTrafficBlocked => (Warning, "ApprovedTrafficBlocked", "Judge"),
         ActionKind::BreakGlassOn => (Warning, "GlassBroken", "BreakGlass"),
         ActionKind::BreakGlassOff => (Normal, "GlassMended", "BreakGlass"),
         ActionKind::Violation => (Warning, "Violation", "Judge"),

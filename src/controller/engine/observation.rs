@@ -5,10 +5,10 @@ use super::malformed;
 use crate::cluster::live::Watches;
 use crate::controller::folder::{FoldNews, KEPT_HOURS};
 use crate::finding::{Code, Finding};
-use crate::flow::FlowBatch;
+use crate::flow::{Aggregate, FlowBatch};
 use crate::graph::{
     Built, Graph, GraphOptions, Learning, Requirement, ServiceEnforcement, ServiceEnforcements,
-    estimate, requirements,
+    Views, estimate, requirements,
 };
 use crate::inventory::{Inventory, OwnerRule, WorkloadId, foreign_policies, is_ours};
 use crate::net::{TimeSpans, Timestamp};
@@ -247,10 +247,20 @@ impl Observation {
         self.live.recent(since, &self.inventory)
     }
 
+    /// Returns the records of connections that began at `since` or later, as each observer reported them.
+    pub fn attempts(&self, since: Timestamp) -> Aggregate {
+        self.live.hot().since(since)
+    }
+
     /// Returns when each node's agent observed.
     pub fn views(&self) -> impl Iterator<Item = (&str, &TimeSpans)> {
         let views = self.live.hot().views();
         views.iter().map(|(node, times)| (&**node, times))
+    }
+
+    /// Returns when each node's agent observed, by node.
+    pub fn views_by_node(&self) -> &Views {
+        self.live.hot().views()
     }
 
     /// Returns the time of the first observation.

@@ -5,7 +5,7 @@ use super::observation::{ClusterView, Observation};
 use super::open_directions;
 use super::state::EngineState;
 use super::violations::find_approved_attempts;
-use crate::finding::Finding;
+use crate::finding::{Code, Finding};
 use crate::graph::{Graph, Peer, Requirement};
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
@@ -13,11 +13,14 @@ use crate::pipeline::{Proven, synthesise_and_prove};
 use crate::policy::{SynthesisOptions, WorkloadPolicy};
 use crate::review::resources::{ApprovalMode, Mode};
 use crate::review::{
-    DesiredPolicy, Digest, ImpactInputs, Need, SegmentationSettings, Violation, WorkloadState,
-    assess_impact, is_default_deny, is_reserved, may_approve,
+    Assessment, DesiredPolicy, Digest, ImpactInputs, Need, SegmentationSettings, Violation,
+    WorkloadState, assess, is_default_deny, is_reserved, may_approve,
 };
 use crate::risk;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// How many connections that are closed on purpose a proposal names.
+const MOST_CLOSED: usize = 20;
 
 /// Makes, refreshes and withdraws proposals, and approves what the rules of a Segmentation approve. Returns the
 /// namespaces for which no proposals could be made, with the reasons.
@@ -236,13 +239,13 @@ fn propose_one(
         .cloned()
         .collect();
     let risks = risks(engine_state, input.observation, workload);
+    let known = engine_state.states().get(workload);
     let desired = DesiredPolicy {
         policy: spec,
         basis: basis(&input.view.graph, workload, &theirs, &risks),
-        asked_by_blocked: !theirs.is_empty(),
+        asked_by_blocked: !theirs.is_empty() || known.is_some_and(|state| state.degraded.is_some()),
     };
     let fresh = WorkloadState::new(workload.clone(), name);
-    let known = engine_state.states().get(workload);
     match known.unwrap_or(&fresh).need(&desired) {
         Need::Nothing => {
             approve_within_rules(engine_state, workload, now);
@@ -263,7 +266,7 @@ fn propose_one(
     };
     let judged = state.policy_to_assess(&desired);
     let others = input.in_force.others(workload);
-    let impact = assess_impact(&ImpactInputs {
+    let assessment = assess(&ImpactInputs {
         inventory: &input.observation.inventory,
         graph: &input.view.graph,
         enforcement: &input.observation.enforcement,
@@ -279,21 +282,46 @@ fn propose_one(
         reason: &reason(state, &desired, judged),
         now,
     });
-    let impact = impact.map_err(|e| e.to_string())?;
+    let assessment = assessment.map_err(|e| e.to_string())?;
     engine_state.change(workload, |state, record| {
-        state.propose(desired, impact, now, record)
+        let assessment = with_closed_on_purpose(assessment, state);
+        state.propose(desired, assessment, now, record);
     });
     approve_within_rules(engine_state, workload, now);
     Ok(())
 }
+
+/// Adds what the policy would open although a revision in force was approved to block it.
+fn with_closed_on_purpose(mut assessment: Assessment, state: &WorkloadState) -> Assessment {
+    let closed = state.closed_on_purpose().into_iter();
+    let opened = closed.filter(|one| assessment.intent.allows.contains(*one));
+    for connection in opened.take(MOST_CLOSED) {
+        let subject = connection.for_record().to_string();
+        let message = "is closed on purpose, and would be opened";
+        assessment
+            .impact
+            .add_finding(&Finding::new(Code::ClosedOnPurpose, subject, message));
+    }
+    assessment
+}
+
+/// The reason of a proposal that adopts a policy.
+pub const ADOPTS: &str =
+    "a policy of nanoseg is in the cluster that the state does not know: approve it to keep it";
 
 fn reason(
     state: &WorkloadState,
     desired: &DesiredPolicy,
     judged: &k8s_openapi::api::networking::v1::NetworkPolicySpec,
 ) -> String {
+    if state.open().is_some_and(|open| open.adopts) {
+        return ADOPTS.into();
+    }
     if *judged != desired.policy {
         return "edited by a person".into();
+    }
+    if state.degraded.is_some() {
+        return "approved connections are blocked".into();
     }
     match (desired.asked_by_blocked, state.wanted) {
         (true, _) => "connections were tried that the approved policy does not allow".into(),
@@ -344,11 +372,8 @@ fn basis(
 /// Approves the open proposal if the rules of the Segmentation, within the ceilings of the cluster, approve it (rule:
 /// automatic-approval-has-ceilings). A namespace that turns automatic approval on later has to be observed as long.
 pub fn approve_within_rules(engine_state: &mut EngineState, workload: &WorkloadId, now: Timestamp) {
-    let Some(open) = engine_state
-        .states()
-        .get(workload)
-        .and_then(WorkloadState::open)
-    else {
+    let known = engine_state.states().get(workload);
+    let Some((known, open)) = known.and_then(|known| Some((known, known.open()?))) else {
         return;
     };
     let state = engine_state.segments.get(&workload.namespace);
@@ -356,11 +381,13 @@ pub fn approve_within_rules(engine_state: &mut EngineState, workload: &WorkloadI
     else {
         return;
     };
-    if segment.approval.mode != ApprovalMode::Automatic || open.is_edited() {
+    if segment.approval.mode != ApprovalMode::Automatic || open.is_kept() {
         return;
     }
     let rules = &segment.approval.automatic;
-    let outcome = if now.secs_since(since) < segment.minimum_duration {
+    let outcome = if let Some(why) = known.needs_person() {
+        Err(why.into())
+    } else if now.secs_since(since) < segment.minimum_duration {
         Err(format!(
             "the namespace was observed for less than {} s",
             segment.minimum_duration

@@ -1,5 +1,8 @@
 //! The status of Segmentations: conditions and counts.
 
+mod degraded;
+
+use super::adopt::UnknownPolicies;
 use super::enforcer_reports::Troubles;
 use super::in_force::is_enforced;
 use super::malformed;
@@ -9,6 +12,7 @@ use super::publish::Published;
 use super::state::{EngineState, SegmentState};
 use crate::cluster::live::{Kind, Malformed, Writer};
 use crate::controller::pending_writes::{PendingWrites, key_of};
+use crate::finding::Finding;
 use crate::graph::Peer;
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
@@ -35,6 +39,10 @@ pub struct Circumstances<'a> {
     pub problems: &'a BTreeMap<String, String>,
     /// The pods that no policy selects, by enforced namespace.
     pub uncovered: &'a BTreeMap<String, Uncovered>,
+    /// Policies with our label that the state does not know, by namespace.
+    pub unknown: &'a UnknownPolicies,
+    /// Pods that the policies in force select and that are not of their workloads.
+    pub foreign_pods: &'a [Finding],
     /// The objects that cannot be read.
     pub malformed: &'a [Malformed],
     /// The nodes with pods whose agent is not connected.
@@ -191,13 +199,15 @@ fn facts(
     vec![
         ready(namespace, around),
         learning(segment, theirs, around),
-        enforcing(engine_state, namespace, state, theirs),
+        enforcing(engine_state, namespace, theirs, around),
         drifted(namespace, around),
-        degraded(engine_state, namespace, theirs, around),
+        degraded::degraded(engine_state, namespace, theirs, around),
         observed(engine_state, namespace, around),
         covered(engine_state, namespace, around),
+        exclusive(engine_state, namespace, around),
         well_formed(namespace, around),
         within_ceilings(segment),
+        adopted(namespace, around),
     ]
 }
 
@@ -215,6 +225,30 @@ fn covered(engine_state: &EngineState, namespace: &str, around: &Circumstances<'
         is_true,
         reason,
         message,
+    }
+}
+
+/// Does each policy in force select pods of its own workload only (rule: foreign-pods-are-shown)?
+fn exclusive(engine_state: &EngineState, namespace: &str, around: &Circumstances<'_>) -> Fact {
+    let of_namespace = |one: &&Finding| one.subject.split('/').next() == Some(namespace);
+    let found = around.foreign_pods.iter().filter(of_namespace);
+    let said: Vec<String> = found
+        .map(|one| format!("{}: {}", one.subject, one.message))
+        .collect();
+    let (is_true, reason) = match (is_enforced(engine_state, namespace), said.is_empty()) {
+        (false, _) => (false, "NotEnforced"),
+        (true, true) => (true, "OwnPodsOnly"),
+        (true, false) => (false, "ForeignPods"),
+    };
+    Fact {
+        kind: "Exclusive",
+        is_true,
+        reason,
+        message: said
+            .into_iter()
+            .take(MAX_PODS)
+            .collect::<Vec<_>>()
+            .join("; "),
     }
 }
 
@@ -360,9 +394,10 @@ fn learning(
 fn enforcing(
     engine_state: &EngineState,
     namespace: &str,
-    state: Option<&SegmentState>,
     theirs: &[&WorkloadState],
+    around: &Circumstances<'_>,
 ) -> Fact {
+    let state = engine_state.segments.get(namespace);
     let fact = |is_true, reason, message| Fact {
         kind: "Enforcing",
         is_true,
@@ -381,12 +416,42 @@ fn enforcing(
         .map(|s| s.policy_name.as_str())
         .collect();
     match waiting.as_slice() {
-        [] => fact(true, "Enforced", String::new()),
+        // Approved traffic that something else blocks.
+        [] => fact(
+            true,
+            "Enforced",
+            listed(&around.troubles.unexplained, namespace),
+        ),
         names => fact(
             false,
             "Waiting",
             format!("not in the cluster yet: {}", names.join(", ")),
         ),
+    }
+}
+
+/// Is every policy with our label one that was approved?
+fn adopted(namespace: &str, around: &Circumstances<'_>) -> Fact {
+    let unknown = around.unknown.get(namespace);
+    let names: Vec<&str> = unknown.into_iter().flatten().map(String::as_str).collect();
+    let message = match names.len() {
+        0 => String::new(),
+        count => format!(
+            "{count} policies with nanoseg's label were never approved here, and nobody keeps them as they are: {}; \
+             approve the proposals that adopt them, or delete them",
+            names.into_iter().take(10).collect::<Vec<_>>().join(", ")
+        ),
+    };
+    let is_true = message.is_empty();
+    Fact {
+        kind: "Adopted",
+        is_true,
+        reason: if is_true {
+            "AllApproved"
+        } else {
+            "UnknownPolicies"
+        },
+        message,
     }
 }
 
@@ -402,45 +467,6 @@ fn drifted(namespace: &str, around: &Circumstances<'_>) -> Fact {
         is_true: !words.is_empty(),
         reason,
         message: words,
-    }
-}
-
-fn degraded(
-    engine_state: &EngineState,
-    namespace: &str,
-    theirs: &[&WorkloadState],
-    around: &Circumstances<'_>,
-) -> Fact {
-    let fact = |is_true, reason, message| Fact {
-        kind: "Degraded",
-        is_true,
-        reason,
-        message,
-    };
-    let altered = listed(&engine_state.altered, namespace);
-    if !altered.is_empty() {
-        return fact(
-            true,
-            "StateAltered",
-            format!("{altered}; what is not proven is not applied: decide on the next proposal"),
-        );
-    }
-    let failures = listed(&around.troubles.failures, namespace);
-    if !failures.is_empty() {
-        return fact(true, "WriteFailed", failures);
-    }
-    let undone: Vec<String> = theirs
-        .iter()
-        .filter_map(|s| {
-            s.degraded
-                .as_ref()
-                .map(|d| format!("{}: rolled back: {}", s.workload.name, d.why))
-        })
-        .collect();
-    if undone.is_empty() {
-        fact(false, "Works", String::new())
-    } else {
-        fact(true, "RolledBack", undone.join("; "))
     }
 }
 

@@ -11,9 +11,9 @@ use crate::load::policies::applied_over;
 use crate::net::Timestamp;
 use crate::pipeline::LiveGraph;
 use crate::pipeline::evidence::EvidenceInputs;
-use crate::record::{ActionKind, Digest, Entry, Verifier, parse_line};
+use crate::record::{Action, ActionKind, Digest, Entry, RecordLine, Verifier, parse_line};
 use crate::report::evidence::{Event, HourLine, Period, RecordHead, Source};
-use crate::review::{Revision, WorkloadState, policy_digest, uncovered};
+use crate::review::{Revision, WorkloadState, foreign_in_force, policy_digest, uncovered};
 use crate::store::ReviewStore;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,6 +61,10 @@ pub fn from_state(
     findings.extend(lost);
     policies.extend(approved.iter().map(|(state, one)| policy(state, one)));
     let policies = applied_over(objects.network_policies.clone(), policies);
+    let ours = approved
+        .iter()
+        .map(|(state, one)| (&state.workload, &one.policy));
+    findings.extend(foreign_in_force(&inventory, ours));
     let enforced: BTreeSet<&str> = record.in_force.keys().map(|(ns, _)| ns.as_str()).collect();
     findings.extend(enforced.into_iter().flat_map(|namespace| {
         let open = uncovered(&inventory, &policies, namespace, None);
@@ -251,6 +255,14 @@ fn note(in_force: &mut InForce, entry: &Entry) {
     }
 }
 
+/// What it means that a person accepted a state that did not continue the record.
+fn reset(line: &RecordLine) -> String {
+    format!(
+        "entry {} goes on with another state: {}; what was recorded before and is not here is not known",
+        line.sequence, line.entry.reason
+    )
+}
+
 /// Reads the record up to the end of the period.
 fn record(store: &ReviewStore, period: Period) -> Result<Record, LoadError> {
     let (mut events, mut lines, mut in_force) = (Vec::new(), Vec::new(), InForce::new());
@@ -277,6 +289,9 @@ fn record(store: &ReviewStore, period: Period) -> Result<Record, LoadError> {
         }
         if let Err(found) = verifier.check(&entry) {
             broken.get_or_insert_with(|| found.to_string());
+        }
+        if let Action::RecordReset { .. } = entry.entry.action {
+            broken.get_or_insert_with(|| reset(&entry));
         }
         head = RecordHead {
             sequence: entry.sequence,

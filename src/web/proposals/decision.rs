@@ -44,6 +44,17 @@ pub fn undo() -> Markup {
     }
 }
 
+/// Approving what was rolled back again, after a [`tick`].
+pub fn again(tick: &Markup) -> Markup {
+    html! {
+        fieldset.decide {
+            legend { "Approve again" }
+            (tick) (reason())
+            button name="verb" value="approve" { "Approve again" }
+        }
+    }
+}
+
 /// The value that names a proposal in a form, with the revision that the page shows.
 pub fn value(proposal: &PolicyProposal) -> String {
     format!(

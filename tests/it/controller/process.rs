@@ -214,7 +214,12 @@ fn launch(
         .arg(cluster.kubeconfig())
         .arg("--store")
         .arg(folder.path().join("nanoseg.sqlite"))
-        .args(["--listen", &listen.to_string(), "--insecure-no-tls"])
+        .args([
+            "--listen",
+            &listen.to_string(),
+            "--insecure-no-tls",
+            "--allow-unbound-agents",
+        ])
         .args(["--metrics-listen", &metrics.to_string()])
         .args(["--lease-namespace", "default", "--lease-name", name])
         .args(["--agent-service-account", "default/default"])

@@ -6,8 +6,10 @@ use crate::support::kubernetes::{Cluster, PATIENCE, until};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, PostParams};
 use nanoseg::record::{Action, Actor, Head, PUBLISHED, ResetCause, Tail};
-use nanoseg::review::resources::Verb;
+use nanoseg::review::resources::{DecisionOutcome, PolicyProposal, Verb};
+use nanoseg::store::ReviewStore;
 use std::path::Path;
+use std::process::{Command, Output};
 
 /// The published object's version, and its data.
 fn bulletin(cluster: &'static Cluster) -> (String, Tail) {
@@ -31,6 +33,24 @@ fn remove(store: &Path) {
     for file in files(store) {
         let _ = std::fs::remove_file(file);
     }
+}
+
+/// How many entries the record of a store has.
+fn record_of(store: &Path) -> u64 {
+    let store = ReviewStore::open_read_only(store).expect("a store");
+    let mut entries = 0;
+    let read = store.record_lines(1, |_, _| {
+        entries += 1;
+        true
+    });
+    read.map(|()| entries).expect("a record")
+}
+
+fn nanoseg(cluster: &Cluster, arguments: impl FnOnce(&mut Command)) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nanoseg"));
+    command.env("KUBECONFIG", cluster.kubeconfig());
+    arguments(&mut command);
+    command.output().expect("it runs")
 }
 
 /// The first line of the record after the controller was told to go on.
@@ -64,16 +84,49 @@ fn a_lost_or_older_store_is_not_acted_on_and_nothing_published_is_overwritten() 
     world.decide_open("api", Verb::Approve);
     world.until_condition("Enforcing", "True", "Enforced");
     until_published(cluster, &controller);
-    assert_eq!(controller.stop(), 0, "{}", controller.log());
-    let older = std::fs::read(controller.store()).expect("the store");
-    let (_, before) = bulletin(cluster);
-    controller.restart();
+    // A backup while it runs, and a copy of the record.
+    let folder = tempfile::tempdir().expect("a folder");
+    let (backup, copy) = (
+        folder.path().join("backup"),
+        folder.path().join("copy.jsonl"),
+    );
+    let made = nanoseg(cluster, |command| {
+        command.args(["controller", "backup", "--store"]);
+        command.arg(controller.store()).arg("--out").arg(&backup);
+    });
+    assert_eq!(made.status.code(), Some(0), "{made:?}");
+    let printed = nanoseg(cluster, |command| {
+        command.args(["controller", "backup", "--out", "-", "--store"]);
+        command.arg(controller.store());
+    });
+    assert!(
+        printed.stdout.starts_with(b"SQLite format 3\0"),
+        "{printed:?}"
+    );
+    let older = std::fs::read(&backup).expect("the backup");
+    let before = record_of(&backup);
+    let fetch = || {
+        nanoseg(cluster, |command| {
+            command.args([
+                "record",
+                "fetch",
+                "--controller-namespace",
+                "default",
+                "--out",
+            ]);
+            command.arg(&copy);
+        })
+    };
     world.decide_open("web", Verb::Approve);
     world.until_condition("Enforcing", "True", "Enforced");
     until_published(cluster, &controller);
     let policy = world.policy("nanoseg-api");
+    let fetched = fetch();
+    assert_eq!(fetched.status.code(), Some(0), "{fetched:?}");
     controller.kill();
     let (version, tail) = bulletin(cluster);
+    let lines = std::fs::read_to_string(&copy).expect("a copy");
+    assert_eq!(lines.lines().collect::<Vec<_>>(), tail.lines);
 
     // It is restored from an older backup.
     remove(&controller.store());
@@ -86,8 +139,16 @@ fn a_lost_or_older_store_is_not_acted_on_and_nothing_published_is_overwritten() 
         assert!(controller.log().contains(words), "{}", controller.log());
     }
     assert_eq!(bulletin(cluster).0, version, "nothing is overwritten");
-    let action = accepted(&mut controller, cluster, before.head.sequence);
+    let action = accepted(&mut controller, cluster, before);
     assert_eq!(action, reset(&tail.head, ResetCause::Behind));
+    let fetched = fetch();
+    assert_eq!(
+        fetched.status.code(),
+        Some(1),
+        "what was fetched is gone: {fetched:?}"
+    );
+    let kept = std::fs::read_to_string(&copy).expect("a copy");
+    assert_eq!(kept, lines);
     assert_eq!(world.policy("nanoseg-api").spec, policy.spec);
 
     // It is lost.
@@ -216,4 +277,58 @@ fn a_policy_that_was_altered_in_the_store_is_not_applied() {
     world.decide_open("api", Verb::Approve);
     world.until_condition("Degraded", "False", "Works");
     assert_eq!(world.policy("nanoseg-api").spec, policy.spec);
+}
+
+#[test]
+fn after_a_reinstall_policies_in_the_cluster_are_listed_and_adopted_by_a_decision() {
+    let Some(cluster) = Cluster::get() else {
+        return;
+    };
+    let mut controller = Controller::start(cluster, "adopted", &[]);
+    let (world, _agent) = learned(cluster, &controller);
+    for workload in ["web", "api"] {
+        world.decide_open(workload, Verb::Approve);
+    }
+    world.until_condition("Enforcing", "True", "Enforced");
+    world.until_condition("Adopted", "True", "AllApproved");
+    let policy = world.policy("nanoseg-api");
+    assert_eq!(controller.stop(), 0, "{}", controller.log());
+
+    // Installed again: nothing is left but the cluster's objects.
+    remove(&controller.store());
+    cluster.run(async {
+        let gone = published(cluster)
+            .delete(PUBLISHED, &DeleteParams::default())
+            .await;
+        gone.expect("it is deleted");
+    });
+    controller.restart();
+    world.until_condition("Adopted", "False", "UnknownPolicies");
+    controller.until_metric("nanoseg_controller_unknown_policies", |number| {
+        number >= 2.0
+    });
+    let status = nanoseg(cluster, |command| {
+        command.args(["status", "--namespace", &world.namespace]);
+    });
+    let status = String::from_utf8_lossy(&status.stdout).into_owned();
+    for words in ["Adopted=False", "nanoseg-api", "nanoseg-web"] {
+        assert!(status.contains(words), "{status}");
+    }
+    for workload in ["web", "api"] {
+        let adopts = |open: &PolicyProposal| {
+            let findings = &open.spec.review.findings;
+            findings.iter().any(|line| line.code == "unknown-policy")
+        };
+        let open = world.until_open(workload, adopts);
+        let live = world.policy(&format!("nanoseg-{workload}"));
+        assert_eq!(Some(&open.spec.policy), live.spec.as_ref());
+        world.decide(&open, Verb::Approve, DecisionOutcome::Accepted);
+    }
+    world.until_condition("Adopted", "True", "AllApproved");
+    world.until_condition("Enforcing", "True", "Enforced");
+    let kept = world.policy("nanoseg-api");
+    assert_eq!(kept.resource_version(), policy.resource_version());
+    let adopted = controller.record_actions();
+    let adopted = adopted.iter().filter(|action| *action == "adopted");
+    assert_eq!(adopted.count(), 2);
 }

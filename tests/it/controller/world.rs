@@ -350,6 +350,33 @@ impl World {
         }));
     }
 
+    /// Sets a label of a pod, or removes it.
+    pub fn label(&self, pod: &str, key: &str, value: Option<&str>) {
+        let patch = json!({"metadata": {"labels": {key: value}}});
+        let api: Api<Pod> = self.api();
+        self.cluster.run(async {
+            let params = PatchParams::default();
+            let done = api.patch(pod, &params, &Patch::Merge(&patch)).await;
+            done.expect("it is labelled");
+        });
+    }
+
+    /// Edits the open proposal of a workload as a person does, and waits until it is judged anew.
+    pub fn edit_open(
+        &self,
+        workload: &str,
+        change: impl FnOnce(&mut NetworkPolicySpec),
+    ) -> PolicyProposal {
+        let asked = self.open(workload);
+        self.edit(&asked, change);
+        self.cluster
+            .run(until(PATIENCE, "it is judged anew", async || {
+                let now = self.fetch(&asked.name_any()).await?;
+                let is_new = now.spec.review.revision != asked.spec.review.revision;
+                is_new.then_some(now).ok_or_else(|| "not yet".to_owned())
+            }))
+    }
+
     pub fn delete_pod(&self, name: &str) {
         let api: Api<Pod> = self.api();
         let now = DeleteParams::default().grace_period(0);

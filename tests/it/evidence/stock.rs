@@ -99,6 +99,9 @@ fn the_documented_commands_find_whatever_was_changed() {
         assert!(said.contains(&name.replace('\n', "?")), "{said}");
         fs::remove_file(march.join(name)).expect("it is there");
     }
+    fs::create_dir(march.join("policies/empty")).expect("a folder");
+    fails("an empty folder");
+    fs::remove_dir(march.join("policies/empty")).expect("it is there");
     // A link to the same bytes may point to other bytes later.
     fs::rename(march.join("report.md"), here.join("report.md")).expect("it is there");
     std::os::unix::fs::symlink("../report.md", march.join("report.md")).expect("a link");

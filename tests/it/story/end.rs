@@ -113,7 +113,7 @@ fn record_is_intact(telling: &Telling, store: &Path) {
         "applied",
         "violation",
         "rejected",
-        "auto-rolled-back",
+        "rolled-back",
         "decision-refused",
     ] {
         assert!(counts.contains_key(wanted), "no {wanted} in {counts:?}");

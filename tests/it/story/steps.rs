@@ -15,4 +15,4 @@ pub use glass::breaking_the_glass_opens_everything_in_a_second;
 pub use learn::traffic_is_watched_until_enough_is_known;
 pub use propose::{only_who_may_decide_decides, the_proposals_are_those_that_generate_makes};
 pub use surprise::a_new_connection_is_blocked_asked_about_and_works_once_approved;
-pub use wrong::a_wrong_policy_is_rolled_back_by_itself;
+pub use wrong::a_wrong_policy_stays_until_a_person_rolls_it_back;

@@ -56,6 +56,10 @@ impl Place {
     }
 
     fn receiver(&self, listen: &str) -> ReceiverProcess {
+        self.receiver_with(listen, &[])
+    }
+
+    fn receiver_with(&self, listen: &str, more: &[&str]) -> ReceiverProcess {
         let [cert, key, jwks] = ["tls.crt", "tls.key", "jwks.json"]
             .map(|name| self.path(name).to_str().expect("a path").to_owned());
         let args = [
@@ -66,6 +70,7 @@ impl Place {
             "--token-jwks",
             &jwks,
         ];
+        let args = [&args[..], more].concat();
         ReceiverProcess::start(listen, &self.path("flows.db"), &args)
     }
 
@@ -228,6 +233,34 @@ async fn a_wrong_token_is_refused_and_a_new_one_in_the_file_is_used() {
     for reason in ["expired", "other-node"] {
         let line = format!("nanoseg_receiver_refused_total{{reason=\"{reason}\"}} 1");
         assert!(metrics.contains(&line), "{metrics}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_without_a_node_is_refused_unless_that_is_allowed_and_the_log_says_what_it_gives_away()
+ {
+    let place = Place::new();
+    let mut unbound = content(now(), "node-1");
+    unbound["kubernetes.io"] = json!({"pod": {"name": "agent-x", "uid": "1"}});
+    place.write("token", &place.key.sign(&unbound));
+    let strict = place.receiver("127.0.0.1:0");
+    let mut delivery = place.delivery(&strict);
+    let error = send(&mut delivery, &batch("node-1", 1)).await;
+    let error = error.expect_err("a refusal").to_string();
+    assert!(error.contains("it names no node"), "{error}");
+    let refused = "nanoseg_receiver_refused_total{reason=\"no-node\"} 1";
+    assert!(strict.get("/metrics").contains(refused));
+    assert!(!strict.log().contains("--allow-unbound-agents"));
+    assert_eq!(strict.stop(), Some(0));
+    let lenient = place.receiver_with("127.0.0.1:0", &["--allow-unbound-agents"]);
+    let log = lenient.log();
+    assert!(
+        log.contains("can report traffic for the whole cluster"),
+        "{log}"
+    );
+    let mut delivery = place.delivery(&lenient);
+    for node in ["node-1", "node-2"] {
+        send(&mut delivery, &batch(node, 1)).await.expect("stored");
     }
 }
 

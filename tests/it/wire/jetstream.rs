@@ -9,7 +9,7 @@ use nanoseg::wire::{Delivery, NatsAuth, NatsSettings};
 use std::path::Path;
 
 /// Returns true if the test can run.
-fn has_nats() -> bool {
+pub fn has_nats() -> bool {
     let found = std::process::Command::new("nats-server")
         .arg("--version")
         .output()
@@ -46,7 +46,8 @@ fn receiver(nats: &NatsProcess, store: &Path) -> ReceiverProcess {
     ReceiverProcess::start("127.0.0.1:0", store, &args)
 }
 
-fn applied(store: &Path) -> u64 {
+/// How many batches are in the store.
+pub fn applied(store: &Path) -> u64 {
     let store = FlowStore::open_read_only(store).expect("a store");
     let all = store.load().expect("content");
     let sets = all.applied().values();

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Instant;
 
 /// `nanoseg receive`, killed when dropped.
@@ -13,6 +13,7 @@ pub struct ReceiverProcess {
     child: Child,
     pub address: SocketAddr,
     pub metrics: SocketAddr,
+    log: Arc<Mutex<String>>,
 }
 
 impl ReceiverProcess {
@@ -34,9 +35,15 @@ impl ReceiverProcess {
             .expect("nanoseg starts");
         let stderr = child.stderr.take().expect("stderr");
         let (tell, told) = mpsc::channel();
+        let log = Arc::new(Mutex::new(String::new()));
+        let written = log.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 eprintln!("receiver: {line}");
+                let mut all = written.lock().expect("the log");
+                all.push_str(&line);
+                all.push('\n');
+                drop(all);
                 let _ = tell.send(line);
             }
         });
@@ -62,7 +69,13 @@ impl ReceiverProcess {
             child,
             address,
             metrics: parse(metrics.trim_end_matches("/metrics")),
+            log,
         }
+    }
+
+    /// All that it has written to stderr.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("the log").clone()
     }
 
     pub fn kill(&mut self) {
@@ -118,6 +131,28 @@ impl NatsProcess {
                 "--store_dir",
             ])
             .arg(store)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("nats-server starts");
+        wait_for("nats-server", || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+        });
+        NatsProcess { child, port }
+    }
+
+    /// Starts with a configuration file, whose variables are in `env`.
+    pub fn start_configured(port: u16, config: &Path, env: &[(&str, String)]) -> NatsProcess {
+        let child = Command::new("nats-server")
+            .args([
+                "--addr",
+                "127.0.0.1",
+                "--port",
+                &port.to_string(),
+                "--config",
+            ])
+            .arg(config)
+            .envs(env.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

@@ -45,6 +45,24 @@ proptest! {
 }
 
 #[test]
+fn batches_are_applied_once_for_each_node_and_run() {
+    use crate::{FlowBatch, Instance, Observations};
+    use nanoseg_net::Timestamp;
+    let batch = |node: &str, run: u8, number: u64| FlowBatch {
+        node: node.into(),
+        instance: Instance([run; 16]),
+        sequence: (number, number),
+        span: (Timestamp::from_secs(0), Timestamp::from_secs(1)),
+        seen: Observations::default(),
+    };
+    let mut all = Aggregate::default();
+    for (node, run) in [("node-1", 1), ("node-2", 1), ("node-1", 2)] {
+        assert_eq!(all.apply(batch(node, run, 1)), Applied::New, "{node} {run}");
+        assert_eq!(all.apply(batch(node, run, 1)), Applied::Duplicate);
+    }
+}
+
+#[test]
 fn sequence_numbers_are_known_again_however_they_came() {
     let mut set = SequenceSet::default();
     for (first, last) in [(5, 5), (1, 2), (7, 9), (3, 4), (6, 6)] {

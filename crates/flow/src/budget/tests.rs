@@ -201,6 +201,7 @@ fn whatever_one_token_sends_stays_within_the_budget() {
             let entry = NameEntry {
                 name,
                 client: POD,
+                by: crate::NamedBy::Source,
                 from: now,
                 until: now,
             };

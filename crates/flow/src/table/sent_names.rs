@@ -19,7 +19,9 @@ pub(super) struct SentNames {
 impl SentNames {
     /// Returns true if `entry` was not sent before or no longer held, and records it as sent.
     pub fn is_new(&mut self, address: IpAddr, entry: &NameEntry) -> bool {
-        let name = self.secrets.hash_one((address, entry.client, &entry.name));
+        let name = self
+            .secrets
+            .hash_one((address, entry.client, entry.by, &entry.name));
         if let Some(until) = self.until.get(&name)
             && entry.from <= *until
         {
@@ -39,11 +41,13 @@ impl SentNames {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::NamedBy;
 
     fn entry(name: &str, from: i64, ttl: i64) -> NameEntry {
         NameEntry {
             name: name.into(),
             client: IpAddr::from([10, 0, 0, 1]),
+            by: NamedBy::Source,
             from: Timestamp::from_secs(from),
             until: Timestamp::from_secs(from + ttl),
         }

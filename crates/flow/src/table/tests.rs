@@ -601,7 +601,25 @@ fn dns_answers_name_addresses() {
             ..tcp(PSH | ACK, 1, 1)
         },
     );
-    let names = records(&from(0, vec![frame, segment])).names;
+    let names = records(&from(0, vec![frame.clone(), segment.clone()])).names;
+    assert!(names.is_empty(), "nobody asked");
+    // A question has neither the flag of an answer nor its records.
+    let as_question = |answer: &[u8]| {
+        let mut question = answer.to_vec();
+        question[2] &= 0x7f;
+        question
+    };
+    let query = udp_frame(ip(at(CLIENT), at("10.0.0.2:53")), &as_question(&answer));
+    let over_tcp = [&length[..], &as_question(&other)].concat();
+    let query_segment = tcp_frame(
+        ip(at(CLIENT), at("10.0.0.2:53")),
+        Tcp {
+            payload: &over_tcp,
+            ..tcp(PSH | ACK, 1, 1)
+        },
+    );
+    let all = vec![query, query_segment, frame, segment];
+    let names = records(&from(0, all)).names;
     let found: Vec<_> = names.names_of(web).into_iter().collect();
     assert_eq!(found, ["api.example.com", "tcp.example.com"]);
 }

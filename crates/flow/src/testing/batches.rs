@@ -1,8 +1,9 @@
 //! Any batches: few addresses, ports and times, so that records often meet.
 
 use crate::{
-    ActivityWindows, FlowBatch, FlowRecord, Instance, Loss, NameEntry, Observations, Opening,
-    OtherKind, OtherTraffic, PeerLabel, PeerLabels, PodLabel, ScanSummary, Source, Verdict,
+    ActivityWindows, FlowBatch, FlowRecord, Instance, Loss, NameEntry, NamedBy, Observations,
+    Opening, OtherKind, OtherTraffic, PeerLabel, PeerLabels, PodLabel, ScanSummary, Source,
+    Verdict,
 };
 use nanoseg_net::{Protocol, Timestamp};
 use proptest::prelude::*;
@@ -154,10 +155,17 @@ fn scan() -> impl Strategy<Value = ScanSummary> {
 
 fn name() -> impl Strategy<Value = (IpAddr, NameEntry)> {
     let name = select(&["example.org", "", "ünïcode"][..]);
-    (address(), name, address(), time(), time()).prop_map(|(address, name, client, from, until)| {
+    let by = prop_oneof![
+        Just(NamedBy::Unknown),
+        Just(NamedBy::Source),
+        address().prop_map(NamedBy::Resolver),
+    ];
+    let all = (address(), name, address(), by, time(), time());
+    all.prop_map(|(address, name, client, by, from, until)| {
         let entry = NameEntry {
             name: name.into(),
             client,
+            by,
             from,
             until,
         };

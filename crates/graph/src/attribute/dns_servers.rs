@@ -62,7 +62,7 @@ impl DnsServers {
     }
 }
 
-fn is_resolver(pod: &Pod) -> bool {
+pub(super) fn is_resolver(pod: &Pod) -> bool {
     LABELS.iter().any(|(key, values)| {
         let value = pod.labels.get(*key);
         value.is_some_and(|value| values.contains(&value.as_str()))

@@ -9,20 +9,41 @@ use std::net::{IpAddr, SocketAddr};
 
 impl<'a> Attribution<'a> {
     /// What stands behind the Service that was called, as far as the Service may speak for it: the pods of its own
-    /// namespace (rule: foreign-endpoint). Where nobody has the address of an endpoint, nobody is named for it.
+    /// namespace (rule: foreign-endpoint). Where no pod of the namespace is known, its endpoints are somebody without a
+    /// name; else such an address may be anybody's, and would leave open a direction of whoever calls the Service.
     pub(super) fn behind(
         &self,
         access: Option<&ServiceAccess<'_>>,
+        client: PeerKey,
         record: &FlowRecord,
     ) -> Vec<Target> {
-        let endpoints = access.iter().flat_map(|access| &access.port.endpoints);
-        let all = endpoints.flat_map(|endpoint| {
+        let Some(access) = access else {
+            return Vec::new();
+        };
+        let may_be_outside = self.is_sole_outside(access, client);
+        let mut known = self.inventory.workloads_of(&access.service.namespace);
+        let is_known = known.next().is_some();
+        let all = access.port.endpoints.iter().flat_map(|endpoint| {
             let found = self.endpoint(endpoint, record.protocol, record.first);
-            found
-                .into_iter()
-                .filter(|target| endpoint.own || matches!(target.peer, PeerKey::Unattributed(..)))
+            found.into_iter().filter(move |target| match target.peer {
+                PeerKey::Unattributed(..) => endpoint.own || !is_known,
+                PeerKey::Outside(_) => may_be_outside || endpoint.own,
+                _ => endpoint.own,
+            })
         });
         all.collect()
+    }
+
+    /// Returns true if one address alone stands behind a Service without a selector, and a pod of its namespace called it:
+    /// then the call cannot have arrived elsewhere, and the Service speaks for who calls it from there.
+    fn is_sole_outside(&self, access: &ServiceAccess<'_>, client: PeerKey) -> bool {
+        let PeerKey::Workload(place) = client else {
+            return false;
+        };
+        let namespace = self.workloads.get(place as usize).map(|id| &id.namespace);
+        access.port.endpoints.len() == 1
+            && access.service.selector.is_empty()
+            && namespace == Some(&access.service.namespace)
     }
 
     /// Returns true if the spec of another namespace's Service claims the address as an external one. That counts for

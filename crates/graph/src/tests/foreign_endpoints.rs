@@ -81,6 +81,7 @@ fn a_slice_with_another_namespaces_pod_opens_nothing_but_the_own_endpoints() {
         slice("evil", "trap-c", "trap", 10250, "TCP", "172.18.0.3"),
         slice("evil", "trap-d", "trap", 6443, "TCP", "172.18.0.9"),
         slice("evil", "trap-e", "trap", 25, "TCP", "203.0.113.66"),
+        slice("evil", "trap-f", "trap", 99, "TCP", "10.244.2.99"),
     ]);
     let built = graph_of(
         &[record("10.244.2.6", "10.96.0.66:80", Verdict::Established)],
@@ -152,6 +153,33 @@ fn what_was_seen_to_arrive_at_a_foreign_pod_is_allowed_as_it_was_seen() {
     assert!(
         !format!("{text:?}").contains("172.18.0.2"),
         "the node it was seen as: {text:?}"
+    );
+}
+
+#[test]
+fn one_outside_address_alone_behind_a_service_is_where_its_neighbours_calls_arrive() {
+    let database = service("shop", "database", "10.96.0.67", 5432, "");
+    let at = |name: &str, address: &str| slice("shop", name, "database", 5432, "TCP", address);
+    let edges_of = |client: &str, slices: &[String]| {
+        let more = [&[database.clone()], slices].concat();
+        let call = record(client, "10.96.0.67:5432", Verdict::Established);
+        edges(&graph_of(&[call], &cluster(&more)))
+    };
+    let (one, other) = (at("a", "192.0.2.50"), at("b", "203.0.113.66"));
+    let to_nobody = |client: &str| format!("- {client} → foreign-endpoint:shop/database 5432/TCP");
+    assert_eq!(
+        edges_of("10.244.2.6", &[one.clone()]),
+        ["+ shop/api → outside:192.0.2.50 5432/TCP"]
+    );
+    assert_eq!(
+        edges_of("10.244.2.6", &[one.clone(), other]),
+        [to_nobody("shop/api")],
+        "which?"
+    );
+    assert_eq!(
+        edges_of("10.244.1.66", &[one]),
+        [to_nobody("evil/mal")],
+        "not a neighbour"
     );
 }
 

@@ -218,3 +218,76 @@ fn keys_that_changed_between_releases_and_keys_of_services_are_noted() {
     assert_eq!(workload.changing_keys, ["channel".to_owned()].into());
     assert_eq!(workload.service_keys, ["app".to_owned()].into());
 }
+
+/// A ReplicaSet `web-1` of Deployment `web`, both with a uid.
+const OWNERS: [&str; 2] = [
+    "apiVersion: apps/v1\nkind: Deployment\n\
+     metadata: {namespace: a, name: web, uid: d, creationTimestamp: '2026-01-01T00:00:00Z'}\n\
+     spec: {selector: {matchLabels: {app: web}}, template: {metadata: {labels: {app: web}}, spec: {containers: [{name: c, image: i}]}}}",
+    "apiVersion: apps/v1\nkind: ReplicaSet\n\
+     metadata: {namespace: a, name: web-1, uid: r, creationTimestamp: '2026-01-01T00:00:00Z', \
+     ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: web, uid: d, controller: true}]}\n\
+     spec: {selector: {matchLabels: {app: web, pod-template-hash: '1'}}}",
+];
+
+/// What a pod belongs to that names a ReplicaSet as its owner, and whether that is a finding.
+fn belongs_to(set: &str, uid: &str, labels: &str, created: &str, status: &str) -> (String, bool) {
+    let meta = format!(
+        "name: p, creationTimestamp: '{created}', ownerReferences: [{{apiVersion: apps/v1, kind: ReplicaSet, \
+         name: {set}, uid: {uid}, controller: true}}], labels"
+    );
+    let pod = pod("a", "p", "10.244.1.9", "n1", labels)
+        .replace("name: p, labels", &meta)
+        .replace("phase: Running", status);
+    let documents = [OWNERS[0], OWNERS[1], &pod].join("\n---\n");
+    let (inventory, findings) = inventory(&documents);
+    let pod = inventory.pods.iter().find(|pod| pod.name == "p");
+    let id = &pod.expect("the pod").workload;
+    let found = findings.iter().find(|one| one.code == Code::FalseOwner);
+    if let Some(found) = found {
+        assert_eq!(found.subject, "a/web");
+    }
+    (format!("{} {}", id.kind, id.name), found.is_some())
+}
+
+#[test]
+fn a_pod_belongs_to_an_owner_only_if_the_owner_has_it() {
+    let (labels, late, early) = (
+        "app: web, pod-template-hash: '1'",
+        "2026-01-02T00:00:00Z",
+        "2025-12-31T00:00:00Z",
+    );
+    let own = ("Deployment web".to_owned(), false);
+    let alone = ("Pod p".to_owned(), true);
+    assert_eq!(
+        belongs_to("web-1", "r", labels, late, "phase: Running"),
+        own
+    );
+    assert_eq!(
+        belongs_to("web-1", "forged", labels, late, "phase: Running"),
+        alone
+    );
+    assert_eq!(
+        belongs_to("web-1", "before", labels, early, "phase: Running"),
+        own,
+        "of an owner of before"
+    );
+    assert_eq!(
+        belongs_to("web-1", "r", "app: other", late, "phase: Running"),
+        alone,
+        "not selected"
+    );
+    let ghost = "app: web, pod-template-hash: ghost";
+    assert_eq!(
+        belongs_to("web-ghost", "g", ghost, late, "phase: Running"),
+        alone,
+        "no such owner"
+    );
+    let ended = "phase: Succeeded, containerStatuses: [{name: c, image: i, imageID: i, ready: false, restartCount: 0, \
+         state: {terminated: {exitCode: 0, finishedAt: '2026-01-02T00:00:01Z'}}}]";
+    assert_eq!(
+        belongs_to("web-ghost", "g", ghost, late, ended),
+        own,
+        "its owner may be gone by now"
+    );
+}

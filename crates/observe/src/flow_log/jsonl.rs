@@ -4,8 +4,8 @@
 use super::parsed_line::{LineError, ParsedLine};
 use super::time::FlowTime;
 use nanoseg_flow::{
-    ActivityWindows, FlowRecord, Loss, NameEntry, Observations, Observed, Observer, Opening,
-    OtherTraffic, PeerLabels, ScanSummary, Source, Verdict,
+    ActivityWindows, FlowRecord, Loss, NameEntry, NamedBy, Observations, Observed, Observer,
+    Opening, OtherTraffic, PeerLabels, ScanSummary, Source, Verdict,
 };
 use nanoseg_net::{
     Protocol, Timestamp, canonical_address, canonical_socket, deserialize_address,
@@ -47,6 +47,8 @@ pub(super) struct RawLine {
     pub node: Option<String>,
     pub source: Option<Source>,
     name: Option<String>,
+    /// Of a name: an address, `source` or `unknown`.
+    resolver: Option<String>,
     #[serde(default, deserialize_with = "deserialize_address")]
     address: Option<IpAddr>,
     from: Option<FlowTime>,
@@ -104,6 +106,7 @@ struct NameLine<'a> {
     name: &'a str,
     address: IpAddr,
     client: IpAddr,
+    resolver: NamedBy,
     from: Timestamp,
     until: Timestamp,
 }
@@ -157,6 +160,7 @@ pub fn write_name(address: IpAddr, entry: &NameEntry) -> String {
         name: &entry.name,
         address,
         client: entry.client,
+        resolver: entry.by,
         from: entry.from,
         until: entry.until,
     })
@@ -240,11 +244,18 @@ impl RawLine {
         };
         let from = self.from.or(self.first).or(self.time);
         let from = from.ok_or_else(|| LineError::missing("from"))?.0;
+        let by = self.resolver.as_deref().unwrap_or("unknown").parse();
+        let odd = |_| LineError("resolver is neither an address nor source nor unknown".into());
+        let by = match by.map_err(odd)? {
+            NamedBy::Resolver(address) => NamedBy::Resolver(canonical_address(address)),
+            by => by,
+        };
         Ok(ParsedLine::Name(
             address,
             NameEntry {
                 name: name.into(),
                 client,
+                by,
                 from,
                 until: self.until.map_or(from, |until| until.0),
             },

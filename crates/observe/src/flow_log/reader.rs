@@ -9,8 +9,8 @@ use super::uniflow::Uniflow;
 use super::{FlowLogError, FlowLogFormat, FlowLogSummary};
 use crate::hubble::{HubbleFlow, HubbleLimits, HubbleTable};
 use nanoseg_flow::{
-    Aggregate, Collector, CollectorLimits, ConnectionReport, ConnectionSink, Loss, Observations,
-    Source,
+    AddressBound, Aggregate, Collector, CollectorLimits, ConnectionReport, ConnectionSink, Loss,
+    Observations, Observed, Observer, Source, UNBOUNDED_RECORDS,
 };
 use nanoseg_net::{FILE_KIND_BYTES, FileKind, Timestamp};
 use std::cell::Cell;
@@ -27,6 +27,8 @@ const MAX_OBSERVERS: usize = 1 << 14;
 /// Everything that was read so far.
 pub(super) struct FlowLogReader {
     aggregate: Aggregate,
+    /// Counts outside addresses by block where there are too many.
+    bound: AddressBound,
     /// Hubble's events of all files: the nodes of both ends report one connection.
     table: HubbleTable,
     collector: Collector,
@@ -57,6 +59,7 @@ impl FlowLogReader {
     pub fn new() -> Self {
         FlowLogReader {
             aggregate: Aggregate::default(),
+            bound: AddressBound::default(),
             table: HubbleTable::new(HubbleLimits::default()),
             collector: Collector::new(CollectorLimits::default()),
             biflows: BiflowTable::default(),
@@ -134,6 +137,8 @@ impl FlowLogReader {
         if resets > 0 {
             *self.summary.skipped.entry("lone-reset").or_default() += resets;
         }
+        let merged = self.bound.merged();
+        self.lose(Loss::AddressMerged, merged);
         (self.aggregate, self.summary)
     }
 
@@ -211,14 +216,29 @@ impl FlowLogReader {
         }
     }
 
-    fn add(&mut self, slice: Observations) {
-        self.aggregate.add(&Arc::from(""), slice);
+    fn add(&mut self, mut slice: Observations) {
+        let node: Arc<str> = Arc::from("");
+        for (source, record) in slice.records.drain(..) {
+            let node = node.clone();
+            self.add_record(Observed {
+                observer: Observer { node, source },
+                record,
+            });
+        }
+        self.aggregate.add(&node, slice);
+    }
+
+    fn add_record(&mut self, mut observed: Observed) {
+        if self.aggregate.len() >= UNBOUNDED_RECORDS {
+            self.bound.apply(&observed.observer, &mut observed.record);
+        }
+        self.aggregate.add_record(observed);
     }
 
     pub fn take(&mut self, line: ParsedLine) {
         let mut slice = Observations::default();
         match line {
-            ParsedLine::Flow(observed) => return self.aggregate.add_record(observed),
+            ParsedLine::Flow(observed) => return self.add_record(observed),
             ParsedLine::Name(address, entry) => slice.names.push((address, entry)),
             ParsedLine::Other(traffic) => slice.other.push(traffic),
             ParsedLine::Scan(scan) => slice.scans.push(scan),

@@ -13,8 +13,8 @@
 use super::flow::{HubbleFlow, Layer4, ReplyFlag};
 use super::peer_labels::exactness;
 use nanoseg_flow::{
-    ActivityWindows, ConnectionReport, ConnectionSink, NameEntry, NameTable, Opening, PeerLabel,
-    PeerLabels, Verdict,
+    ActivityWindows, ConnectionReport, ConnectionSink, NameEntry, NameTable, NamedBy, Opening,
+    PeerLabel, PeerLabels, Verdict,
 };
 use nanoseg_net::{Protocol, SECOND, Timestamp};
 use rustc_hash::FxHashMap;
@@ -211,17 +211,20 @@ impl HubbleTable {
     fn learn_names(&mut self, flow: &HubbleFlow) {
         if let Some(answer) = &flow.dns {
             for address in &answer.addresses {
-                let asker = flow.ends[1].ip();
+                // Cilium's DNS proxy lets an answer pass if it saw the question; who answered is still to be judged.
+                let [resolver, asker] = flow.ends.map(|end| end.ip());
+                let asked = (asker, NamedBy::Resolver(resolver));
                 self.names
-                    .learn(*address, &answer.query, asker, flow.time, answer.ttl);
+                    .learn(*address, &answer.query, asked, flow.time, answer.ttl);
             }
         }
         for (side, names) in flow.names.iter().enumerate() {
             for name in names {
                 let name = name.trim_end_matches('.').to_ascii_lowercase();
                 let (owner, other) = (flow.ends[side].ip(), flow.ends[1 - side].ip());
+                let asked = (other, NamedBy::Source);
                 self.names
-                    .learn(owner, &name, other, flow.time, NAME_SECONDS);
+                    .learn(owner, &name, asked, flow.time, NAME_SECONDS);
             }
         }
     }

@@ -4,7 +4,7 @@
 //! - TCP: what opens, closes or refuses; of the rest one segment in 128, so that connections from
 //!   before the start are found.
 //! - UDP: all of it as long as it is not too much, but for overlays, whose inner packets are seen at the
-//!   pods' interfaces. DNS always, answers whole.
+//!   pods' interfaces. DNS always, questions and answers whole.
 //! - SCTP as TCP. ICMP "unreachable" messages.
 //! - What no policy can express (rule: inexpressible-is-reported), other ICMP and other protocols: all of it as long
 //!   as it is not too much.
@@ -216,9 +216,11 @@ fn transport(
     a.jump_unless(Test::Equal(TCP), not_tcp);
     a.load_behind_x(Width::Byte, base + 13);
     a.jump_if(Test::AnyBit(0x07), exits.accept);
-    // Answers of DNS over TCP.
-    a.load_behind_x(Width::Half, base);
-    a.jump_if(Test::Equal(53), exits.accept_dns);
+    // Answers and questions of DNS over TCP.
+    for port in [base, base + 2] {
+        a.load_behind_x(Width::Half, port);
+        a.jump_if(Test::Equal(53), exits.accept_dns);
+    }
     sample(a, exits);
     a.place(not_tcp);
     a.jump_unless(Test::Equal(UDP), not_udp);
@@ -248,14 +250,12 @@ fn transport(
 }
 
 fn udp(a: &mut Assembler, base: u32, settings: &FilterSettings, exits: Exits) {
-    let dns_ports = || settings.dns_ports.iter().take(32);
-    a.load_behind_x(Width::Half, base);
-    for port in dns_ports() {
-        a.jump_if(Test::Equal((*port).into()), exits.accept_dns);
-    }
-    a.load_behind_x(Width::Half, base + 2);
-    for port in dns_ports() {
-        a.jump_if(Test::Equal((*port).into()), exits.accept);
+    // An answer counts only with its question, whose name may be longer than the usual part of a packet.
+    for end in [base, base + 2] {
+        a.load_behind_x(Width::Half, end);
+        for port in settings.dns_ports.iter().take(32) {
+            a.jump_if(Test::Equal((*port).into()), exits.accept_dns);
+        }
     }
     for port in CARRIERS {
         a.jump_if(Test::Equal(port), exits.drop);

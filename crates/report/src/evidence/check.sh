@@ -1,4 +1,4 @@
-! find . ! -type d ! -type f | grep . &&
+! find . -mindepth 1 \( ! -type d ! -type f -o -type d -empty \) | grep . &&
 ssh-keygen -Y verify -f ../allowed_signers -I ops@example.org -n nanoseg-report \
   -s manifest.json.sig < manifest.json &&
 grep -A1 '"path": "SHA256SUMS"' manifest.json |

@@ -379,7 +379,7 @@ fn check() -> Section {
         ),
         Block::Commands(lines.collect()),
         text(
-            "In turn: all are plain files; the signature fits the manifest, and the key is that of ops@example.org in allowed_signers (leave this out if the report is not signed; then who can change all files goes unseen); SHA256SUMS is the one of the manifest; every file is as it says; no file was added.",
+            "In turn: all are plain files, and no folder is empty; the signature fits the manifest, and the key is that of ops@example.org in allowed_signers (leave this out if the report is not signed; then who can change all files goes unseen); SHA256SUMS is the one of the manifest; every file is as it says; no file was added.",
         ),
         text(
             "nanoseg report verify DIR does the same; nanoseg record verify record.jsonl checks the chain of the record.",

@@ -2,9 +2,11 @@
 //! allows.
 
 use super::{ImpactInputs, PolicyEffect, WorkloadEdge};
-use crate::resources::FindingLine;
+use crate::foreign_pods::foreign_pods;
+use crate::resources::{FindingLine, Impact};
 use nanoseg_finding::{Code, Finding, Severity};
-use nanoseg_graph::{METADATA, Peer, is_private};
+use nanoseg_graph::{End, METADATA, Peer, is_private};
+use nanoseg_inventory::WorkloadId;
 use std::collections::BTreeSet;
 
 const SECONDS_PER_DAY: i64 = 86_400;
@@ -27,6 +29,9 @@ pub fn lines(inputs: &ImpactInputs<'_>, edges: &PolicyEffect<'_>) -> Vec<Finding
         .filter(|finding| finding.code == Code::PortScan)
         .map(|finding| finding.subject.as_str())
         .collect();
+    let peers = peers(inputs);
+    let foreign = foreign_pods(inputs.inventory, inputs.workload, inputs.policy, &peers);
+    lines.extend(foreign.iter().map(line));
     for seen in &edges.allowed {
         lines.extend(of_allowed(inputs, seen, &scanners));
     }
@@ -35,6 +40,27 @@ pub fn lines(inputs: &ImpactInputs<'_>, edges: &PolicyEffect<'_>) -> Vec<Finding
         lines.push(new(Code::WouldBlock, words(seen), message));
     }
     lines
+}
+
+/// The workloads that the policy is meant to let talk with its own: those of the requirements, and of the blocked
+/// connections that are wanted.
+fn peers<'a>(inputs: &ImpactInputs<'a>) -> BTreeSet<&'a WorkloadId> {
+    let mut peers = BTreeSet::new();
+    for requirement in inputs.requirements {
+        let ends = [&requirement.client, &requirement.server];
+        let [client, server] = ends.map(|end| match end {
+            End::Workload(id) => Some(id),
+            End::Addresses(_) | End::Ranges(_) => None,
+        });
+        if client == Some(inputs.workload) || server == Some(inputs.workload) {
+            peers.extend(client.into_iter().chain(server));
+        }
+    }
+    for wanted in inputs.wanted_blocked {
+        peers.extend(wanted.client.workload());
+        peers.extend(wanted.server.workload());
+    }
+    peers
 }
 
 fn of_allowed(
@@ -103,6 +129,21 @@ fn line(finding: &Finding) -> FindingLine {
         code: finding.code.name().to_owned(),
         subject: finding.subject.clone(),
         message: finding.message.clone(),
+    }
+}
+
+impl Impact {
+    /// Adds a finding that the assessment does not know of, with the others of its severity.
+    pub fn add_finding(&mut self, finding: &Finding) {
+        let line = line(finding);
+        let worse = |other: &FindingLine| rank(&other.severity) < rank(&line.severity);
+        let place = self
+            .findings
+            .iter()
+            .take_while(|other| worse(other))
+            .count();
+        self.findings.insert(place, line);
+        self.risk = risk(&self.findings).to_owned();
     }
 }
 

@@ -51,7 +51,15 @@ impl Case {
     }
 
     fn ask(&self) -> Result<Impact, EvaluateError> {
-        assess_impact(&ImpactInputs {
+        Ok(self.assess()?.impact)
+    }
+
+    fn intent(&self) -> Intent {
+        self.assess().expect("an assessment").intent
+    }
+
+    fn assess(&self) -> Result<Assessment, EvaluateError> {
+        assess(&ImpactInputs {
             inventory: &self.inventory,
             graph: &self.graph,
             enforcement: &self.enforcement,
@@ -255,6 +263,39 @@ fn long_lists_are_truncated_and_their_totals_are_listed() {
         (impact.would_block.len(), impact.would_block_total),
         (50, 80)
     );
+}
+
+#[test]
+fn what_a_policy_is_meant_to_do_is_kept_in_full() {
+    let client = |one: &IntendedConnection| one.client.to_string();
+    let intent = Case::new(Some(&["api", "job"]), &["job"]).intent();
+    let [allows, blocks] =
+        [&intent.allows, &intent.blocks].map(|all| all.iter().map(client).collect::<Vec<_>>());
+    assert_eq!(
+        (allows, blocks),
+        (vec!["shop/job".to_owned()], vec!["shop/api".to_owned()])
+    );
+    let mut case = Case::new(None, &["api"]);
+    let edges: Vec<String> = (1..=80u16)
+        .map(|port| format!("shop/web shop/db {port}"))
+        .collect();
+    let verdicts: &[(nanoseg_flow::Verdict, u64)] = &[(Established, 1)];
+    let all: Vec<_> = edges
+        .iter()
+        .map(|edge| (edge.as_str(), verdicts, -2 * DAY, -60))
+        .collect();
+    case.graph = graph(&all);
+    assert_eq!(case.intent().blocks.len(), 80);
+}
+
+#[test]
+fn a_finding_that_is_added_stands_with_its_like_and_counts_for_the_risk() {
+    let mut impact = Case::new(Some(&["api"]), &["api"]).impact();
+    assert_eq!(impact.risk, "low");
+    let finding = Finding::new(Code::ClosedOnPurpose, "shop/web → shop/db 5432/TCP", "x");
+    impact.add_finding(&finding);
+    assert_eq!(impact.risk, "medium");
+    assert_eq!(codes(&impact).first(), Some(&"closed-on-purpose"));
 }
 
 #[test]

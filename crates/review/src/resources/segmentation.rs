@@ -230,7 +230,8 @@ impl Default for AutomaticRules {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SegmentationStatus {
-    /// Of types Ready, Learning, Enforcing, Drifted, Degraded, Observed, Covered, WellFormed and WithinCeilings.
+    /// Of types Ready, Learning, Enforcing, Drifted, Degraded, Observed, Covered, WellFormed,
+    /// WithinCeilings and Adopted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     /// The generation of the spec that this status is about.

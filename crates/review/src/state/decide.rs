@@ -33,7 +33,9 @@ pub enum Refusal {
         "proposal {proposal} changed since it was read: its revision is {now}; review it and decide again"
     )]
     Outdated { proposal: String, now: String },
-    #[error("proposal {proposal} is {phase:?}: only a pending one can be decided")]
+    #[error(
+        "proposal {proposal} is {phase:?}: only a pending one can be decided, and one that was rolled back approved again"
+    )]
     NotPending { proposal: String, phase: Phase },
     #[error("proposal {proposal} is {phase:?}: only what was approved can be rolled back")]
     NotApproved { proposal: String, phase: Phase },
@@ -63,7 +65,10 @@ impl WorkloadState {
         }
         match decision.verb {
             Verb::Approve => self.approve(&decision.proposal, Some(decision), now, record),
-            Verb::Reject => self.reject(decision, now, record),
+            Verb::Reject => {
+                self.reject(decision, now, record);
+                self.accept_blocked();
+            }
             Verb::Rollback => {
                 self.roll_back(
                     &decision.proposal,
@@ -112,9 +117,12 @@ impl WorkloadState {
                 },
             ),
         };
+        let (base, base_policy) = (self.wanted, self.wanted_policy().cloned());
         let Some(proposal) = self.proposals.iter_mut().find(|p| p.name == name) else {
             return;
         };
+        // One that was rolled back and is approved again changes what is in force now.
+        (proposal.base_revision, proposal.base) = (base, base_policy);
         let ruling = Ruling {
             by: actor.name().to_owned(),
             decision: decision.map(|d| d.name.clone()),
@@ -126,7 +134,7 @@ impl WorkloadState {
         };
         proposal.turn(Stage::Approved(approval), now);
         proposal.message = None;
-        let policy = proposal.policy.clone();
+        let (policy, intent) = (proposal.policy.clone(), proposal.intent.clone());
         let digest = policy_digest(&policy);
         // An earlier approved proposal that is not in the cluster yet will never be applied.
         for other in &mut self.proposals {
@@ -144,9 +152,12 @@ impl WorkloadState {
             proposal: name.to_owned(),
             decided_by: actor.name().to_owned(),
             at: now,
+            base,
+            intent,
         });
         self.wanted = Some(number);
         self.degraded = None;
+        self.awaits_person &= decision.is_none();
         record.push(
             self.entry(action, actor)
                 .with_policies(before, Some(digest)),
@@ -200,7 +211,8 @@ impl Refusal {
 }
 
 fn may_be_decided(proposal: &Proposal, decision: &Decision) -> Result<(), Refusal> {
-    if proposal.stage != Stage::Pending {
+    let again = matches!(proposal.stage, Stage::RolledBack(_)) && decision.verb == Verb::Approve;
+    if proposal.stage != Stage::Pending && !again {
         return Err(Refusal::NotPending {
             proposal: proposal.name.clone(),
             phase: proposal.stage.phase(),

@@ -1,8 +1,8 @@
 //! Proposals: at most one proposal is open per workload, and it has the policy that is right at present.
 
 use super::{Proposal, Stage, WorkloadState};
+use crate::Assessment;
 use crate::digest::policy_digest;
-use crate::resources::Impact;
 use k8s_openapi::api::networking::v1::NetworkPolicySpec;
 use nanoseg_net::Timestamp;
 use nanoseg_record::{Action, Actor, Digest, Entry};
@@ -37,7 +37,7 @@ impl WorkloadState {
             .is_some_and(|r| r.digest == digest);
         match self.open() {
             // A policy that a person edited stays unchanged until it is decided.
-            Some(open) if open.is_edited() => {
+            Some(open) if open.is_kept() => {
                 if open.basis == desired.basis && open.base_revision == self.wanted {
                     Need::Nothing
                 } else {
@@ -53,17 +53,18 @@ impl WorkloadState {
                 Need::Nothing
             }
             Some(_) => Need::Assess,
-            None if in_force || self.was_refused(&digest) || self.was_improved_on(&digest) => {
-                Need::Nothing
-            }
+            None if in_force || self.was_refused(&digest) => Need::Nothing,
+            // The person's edit blocks what it was meant to allow, so it is questioned.
+            None if self.degraded.is_none() && self.was_improved_on(&digest) => Need::Nothing,
             None => Need::Assess,
         }
     }
 
-    /// The same policy was rejected, or rolled back, as a change of the revision in force now: it is not
-    /// proposed again until the traffic requires another policy.
-    fn was_refused(&self, digest: &Digest) -> bool {
-        let refused = |p: &&Proposal| matches!(p.stage, Stage::Rejected(_) | Stage::RolledBack(_));
+    /// The same policy was rejected as a change of the revision in force now: it is not proposed again until the
+    /// traffic requires another policy. One that was rolled back is: otherwise a workload whose first policy was
+    /// rolled back would never get one again.
+    pub(super) fn was_refused(&self, digest: &Digest) -> bool {
+        let refused = |p: &&Proposal| matches!(p.stage, Stage::Rejected(_));
         let mut refused = self.proposals.iter().filter(refused);
         refused.any(|p| policy_digest(&p.policy) == *digest && p.base_revision == self.wanted)
     }
@@ -82,7 +83,7 @@ impl WorkloadState {
     /// The policy whose impact is to be assessed: an edited one stays unchanged.
     pub fn policy_to_assess<'a>(&'a self, desired: &'a DesiredPolicy) -> &'a NetworkPolicySpec {
         self.open()
-            .filter(|open| open.is_edited())
+            .filter(|open| open.is_kept())
             .map_or(&desired.policy, |open| &open.policy)
     }
 
@@ -90,10 +91,11 @@ impl WorkloadState {
     pub fn propose(
         &mut self,
         desired: DesiredPolicy,
-        impact: Impact,
+        assessment: Assessment,
         now: Timestamp,
         record: &mut Vec<Entry>,
     ) {
+        let Assessment { impact, intent } = assessment;
         let generated = policy_digest(&desired.policy);
         let (base_revision, base) = (self.wanted, self.wanted_policy().cloned());
         let before = self
@@ -101,15 +103,15 @@ impl WorkloadState {
             .and_then(|n| self.revision(n))
             .map(|r| r.digest.clone());
         if let Some(open) = self.open_mut() {
-            let is_edited = open.is_edited();
-            let changed = open.generated != generated && !is_edited;
-            if !is_edited {
+            let is_kept = open.is_kept();
+            let changed = open.generated != generated && !is_kept;
+            if !is_kept {
                 open.policy = desired.policy;
                 open.generated = generated.clone();
             }
             (open.base_revision, open.base) = (base_revision, base);
             open.basis = desired.basis;
-            open.impact = impact;
+            (open.impact, open.intent) = (impact, intent);
             open.asked_by_blocked |= desired.asked_by_blocked;
             if changed {
                 let action = Action::Proposed {
@@ -138,9 +140,11 @@ impl WorkloadState {
             base_revision,
             base,
             impact,
+            intent,
             generated,
             basis: desired.basis,
             asked_by_blocked: desired.asked_by_blocked,
+            adopts: false,
             stage: Stage::Pending,
             since: now,
             message: None,

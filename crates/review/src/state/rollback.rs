@@ -1,6 +1,8 @@
-//! Rollback: undoing a proposal makes the policy before it the wanted one again.
+//! Rollback: undoing a proposal makes the policy before it the wanted one again (rules: rollback-needs-evidence,
+//! rollback-has-a-way-forward).
 
-use super::{Decision, Degraded, Stage, WorkloadState};
+use super::{Decision, Degraded, DegradedBy, Stage, WorkloadState};
+use crate::IntendedConnection;
 use nanoseg_net::Timestamp;
 use nanoseg_record::{Action, Actor, Entry};
 
@@ -60,25 +62,58 @@ impl WorkloadState {
             }
         }
         self.wanted = back_to;
+        self.awaits_person = true;
     }
 
-    /// Undoes the last change, because approved traffic is blocked since it was applied. Returns true if there
-    /// was a change to undo.
+    /// Undoes the last change, because approved traffic is blocked since it was applied. Returns false, and does
+    /// nothing, if there is no approved revision before: the controller never goes back to no policy.
     pub fn roll_back_blocked(
         &mut self,
+        connection: &IntendedConnection,
         traffic: &str,
         now: Timestamp,
         record: &mut Vec<Entry>,
     ) -> bool {
-        let last = self
-            .wanted
-            .and_then(|n| self.revision(n))
-            .map(|r| r.proposal.clone());
-        let Some(name) = last else { return false };
+        let change = self.applied_change();
+        let Some(name) = change
+            .filter(|change| change.before.is_some())
+            .map(|change| change.revision.proposal.clone())
+        else {
+            return false;
+        };
         self.roll_back(&name, None, traffic, now, record);
         self.degraded = Some(Degraded {
             at: now,
             why: traffic.to_owned(),
+            by: DegradedBy::RolledBack,
+            connection: Some(connection.clone()),
+        });
+        true
+    }
+
+    /// Notes that approved traffic is blocked and that the policy stays until a person decides. Returns true if that
+    /// is new.
+    pub fn keep_although_blocked(
+        &mut self,
+        connection: &IntendedConnection,
+        why: &str,
+        now: Timestamp,
+        record: &mut Vec<Entry>,
+    ) -> bool {
+        let Some(revision) = self.wanted.filter(|_| self.degraded.is_none()) else {
+            return false;
+        };
+        let action = Action::ApprovedTrafficBlocked {
+            connection: connection.for_record(),
+            revision,
+            why: why.to_owned(),
+        };
+        record.push(self.entry(action, Actor::Controller));
+        self.degraded = Some(Degraded {
+            at: now,
+            why: why.to_owned(),
+            by: DegradedBy::Kept,
+            connection: Some(connection.clone()),
         });
         true
     }

@@ -1,8 +1,12 @@
 //! The states of a workload: proposed, decided, applied, rolled back; each step with its line in the record.
 
 use super::*;
+use crate::Assessment;
 use crate::resources::Phase;
 use crate::resources::Verb;
+use crate::testing::peer;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use nanoseg_net::Protocol;
 use nanoseg_record::ActionKind;
 
 const UID: &str = "u1";
@@ -26,11 +30,31 @@ fn desired(port: u16) -> DesiredPolicy {
     }
 }
 
-fn impact(policy: &NetworkPolicySpec) -> Impact {
-    Impact {
-        revision: policy_digest(policy).to_string(),
-        reason: "a test".into(),
-        ..Impact::default()
+/// It is meant to allow web to call the policy's port.
+fn assessment(policy: &NetworkPolicySpec) -> Assessment {
+    let rules = policy.ingress.iter().flatten();
+    let ports = rules.flat_map(|rule| rule.ports.iter().flatten());
+    let ports = ports.filter_map(|port| match &port.port {
+        Some(IntOrString::Int(port)) => u16::try_from(*port).ok(),
+        _ => None,
+    });
+    Assessment {
+        impact: Impact {
+            revision: policy_digest(policy).to_string(),
+            reason: "a test".into(),
+            ..Impact::default()
+        },
+        intent: Intent::new(ports.map(call), []),
+    }
+}
+
+/// web → api on a port.
+fn call(port: u16) -> IntendedConnection {
+    IntendedConnection {
+        client: peer("shop/web"),
+        server: peer("shop/api"),
+        protocol: Protocol::Tcp,
+        port,
     }
 }
 
@@ -46,8 +70,8 @@ fn state() -> WorkloadState {
 fn propose(state: &mut WorkloadState, port: u16, now: i64, record: &mut Vec<Entry>) {
     let desired = desired(port);
     assert_eq!(state.need(&desired), Need::Assess);
-    let impact = impact(state.policy_to_assess(&desired));
-    state.propose(desired, impact, at(now), record);
+    let assessment = assessment(state.policy_to_assess(&desired));
+    state.propose(desired, assessment, at(now), record);
 }
 
 fn decision(state: &WorkloadState, name: &str, verb: Verb) -> Decision {
@@ -178,7 +202,7 @@ fn an_edited_proposal_keeps_its_policy_and_gets_another_revision() {
     );
     assert_eq!(state.need(&desired(80)), Need::Assess);
     assert_eq!(state.policy_to_assess(&desired(80)), &policy(99));
-    state.propose(desired(80), impact(&policy(99)), at(3), &mut record);
+    state.propose(desired(80), assessment(&policy(99)), at(3), &mut record);
     assert_eq!(state.need(&desired(80)), Need::Nothing);
     approve(&mut state, 4, &mut record);
     assert_eq!(state.wanted_policy(), Some(&policy(99)));
@@ -214,23 +238,198 @@ fn a_rollback_restores_the_policy_in_force_before_and_undoes_later_ones() {
     );
 }
 
+/// Revisions of these ports, each approved and applied.
+fn approved(ports: &[u16]) -> (WorkloadState, Vec<Entry>) {
+    let (mut state, mut record) = (state(), Vec::new());
+    for (n, port) in (0..).zip(ports) {
+        propose(&mut state, *port, 10 * n + 1, &mut record);
+        approve(&mut state, 10 * n + 2, &mut record);
+        state.applied(at(10 * n + 3), &mut record);
+    }
+    (state, record)
+}
+
+fn decide(state: &mut WorkloadState, name: &str, verb: Verb, now: i64, record: &mut Vec<Entry>) {
+    let decision = decision(state, name, verb);
+    assert_eq!(state.decide(&decision, Some(UID), at(now), record), Ok(()));
+}
+
 #[test]
 fn blocked_traffic_undoes_the_last_change_and_a_decision_clears_degraded() {
-    let (mut state, mut record) = (state(), Vec::new());
-    assert!(!state.roll_back_blocked("x", at(0), &mut record));
-    propose(&mut state, 80, 1, &mut record);
-    approve(&mut state, 2, &mut record);
-    state.applied(at(3), &mut record);
-    assert!(state.roll_back_blocked("web → api 81/TCP", at(4), &mut record));
-    assert!(state.degraded.is_some() && state.wanted.is_none());
-    assert_eq!(
-        state.need(&desired(80)),
-        Need::Nothing,
-        "the same is not asked for again"
-    );
-    propose(&mut state, 81, 5, &mut record);
-    approve(&mut state, 6, &mut record);
+    let (mut state, mut record) = approved(&[80, 81]);
+    assert!(state.roll_back_blocked(&call(80), "web → api 80/TCP", at(30), &mut record));
+    assert!(state.degraded.is_some() && state.wanted == Some(1));
+    assert_eq!(phases(&state), [Phase::Superseded, Phase::RolledBack]);
+    state.applied(at(31), &mut record);
+    propose(&mut state, 82, 32, &mut record);
+    approve(&mut state, 33, &mut record);
     assert_eq!(state.degraded, None);
+}
+
+#[test]
+fn the_first_policy_is_never_rolled_back_by_traffic() {
+    let (mut fresh, mut record) = (state(), Vec::new());
+    assert!(!fresh.roll_back_blocked(&call(80), "x", at(0), &mut record));
+    let (mut state, mut record) = approved(&[80]);
+    let before = state.clone();
+    assert!(!state.roll_back_blocked(&call(80), "x", at(9), &mut record));
+    assert_eq!(state, before);
+    // It stays, and a person is asked, once.
+    assert!(state.keep_although_blocked(&call(80), "x", at(9), &mut record));
+    assert!(!state.keep_although_blocked(&call(80), "x", at(10), &mut record));
+    assert_eq!((state.wanted, state.is_applied()), (Some(1), true));
+    let last = record.last().expect("a line").action.clone();
+    assert_eq!(last.kind(), ActionKind::ApprovedTrafficBlocked);
+    assert!(state.needs_person().is_some());
+}
+
+#[test]
+fn one_rollback_does_not_lead_to_the_next() {
+    let (mut state, mut record) = approved(&[80, 81, 82]);
+    assert_eq!(state.applied_change().map(|c| c.revision.number), Some(3));
+    assert!(state.roll_back_blocked(&call(80), "x", at(40), &mut record));
+    state.applied(at(41), &mut record);
+    assert_eq!(state.wanted, Some(2));
+    assert_eq!(
+        state.applied_change(),
+        None,
+        "nobody approved it as a change"
+    );
+    assert!(!state.roll_back_blocked(&call(80), "x", at(42), &mut record));
+    assert_eq!(state.wanted, Some(2));
+}
+
+#[test]
+fn after_any_rollback_the_same_policy_is_proposed_again_and_only_a_person_approves_it() {
+    let (mut state, mut record) = approved(&[80]);
+    decide(&mut state, "api-1", Verb::Rollback, 10, &mut record);
+    state.applied(at(11), &mut record);
+    assert_eq!((state.wanted, state.open()), (None, None));
+    assert!(
+        state.needs_person().is_some(),
+        "the rules do not bring it back"
+    );
+    propose(&mut state, 80, 12, &mut record);
+    approve(&mut state, 13, &mut record);
+    state.applied(at(14), &mut record);
+    assert_eq!(state.wanted_policy(), Some(&policy(80)));
+    assert_eq!(state.needs_person(), None);
+}
+
+#[test]
+fn what_was_rolled_back_is_approved_again_as_a_change_of_what_is_in_force() {
+    let (mut state, mut record) = approved(&[80]);
+    decide(&mut state, "api-1", Verb::Rollback, 10, &mut record);
+    state.applied(at(11), &mut record);
+    propose(&mut state, 81, 12, &mut record);
+    approve(&mut state, 13, &mut record);
+    state.applied(at(14), &mut record);
+    decide(&mut state, "api-1", Verb::Approve, 15, &mut record);
+    state.applied(at(16), &mut record);
+    assert_eq!(state.wanted_policy(), Some(&policy(80)));
+    assert_eq!(phases(&state), [Phase::Applied, Phase::Superseded]);
+    let change = state.applied_change().expect("a change");
+    assert_eq!(
+        (change.revision.number, change.before.map(|r| r.number)),
+        (3, Some(2))
+    );
+    decide(&mut state, "api-1", Verb::Rollback, 17, &mut record);
+    assert_eq!(state.wanted_policy(), Some(&policy(81)));
+}
+
+#[test]
+fn a_rejected_proposal_is_not_approved_again() {
+    let (mut state, mut record) = (state(), Vec::new());
+    propose(&mut state, 80, 1, &mut record);
+    decide(&mut state, "api-1", Verb::Reject, 2, &mut record);
+    let again = decision(&state, "api-1", Verb::Approve);
+    let refused = state.decide(&again, Some(UID), at(3), &mut record);
+    assert!(matches!(refused, Err(Refusal::NotPending { .. })));
+}
+
+#[test]
+fn a_revision_keeps_what_it_was_meant_to_allow_and_what_it_closes_on_purpose() {
+    let (mut state, mut record) = approved(&[80]);
+    let closing = Assessment {
+        intent: Intent::new([call(81)], [call(80)]),
+        ..assessment(&policy(81))
+    };
+    state.propose(desired(81), closing, at(4), &mut record);
+    approve(&mut state, 5, &mut record);
+    state.applied(at(6), &mut record);
+    let (_, meant) = (propose(&mut state, 82, 7, &mut record), call(82));
+    approve(&mut state, 8, &mut record);
+    state.applied(at(9), &mut record);
+    let text = serde_json::to_string(&state).expect("JSON");
+    let state: WorkloadState = serde_json::from_str(&text).expect("a state");
+    let kept = &state.revision(3).expect("revision 3").intent;
+    assert!(kept.allows.contains(&meant));
+    // Still so after the next change, which does not allow it again.
+    assert_eq!(state.closed_on_purpose(), [&call(80)].into());
+    assert!(approved(&[80]).0.closed_on_purpose().is_empty());
+}
+
+#[test]
+fn a_rejected_opening_stays_closed_on_purpose() {
+    let (mut state, mut record) = approved(&[80]);
+    assert!(state.keep_although_blocked(&call(80), "x", at(9), &mut record));
+    propose(&mut state, 81, 10, &mut record);
+    decide(&mut state, "api-2", Verb::Reject, 11, &mut record);
+    assert_eq!(state.degraded, None);
+    assert_eq!(state.closed_on_purpose(), [&call(80)].into());
+    let revision = state.revision(1).expect("revision 1");
+    assert!(
+        revision.intent.allows.is_empty(),
+        "it triggers nothing more"
+    );
+}
+
+#[test]
+fn a_state_of_an_earlier_version_reads_and_its_revisions_trigger_nothing() {
+    let (state, _) = approved(&[80, 81]);
+    let mut stored = serde_json::to_value(&state).expect("JSON");
+    stored
+        .as_object_mut()
+        .expect("an object")
+        .remove("awaits_person");
+    for list in ["proposals", "revisions"] {
+        for one in stored[list].as_array_mut().expect("a list") {
+            let one = one.as_object_mut().expect("an object");
+            one.remove("intent");
+            one.remove("base");
+            if list == "proposals" {
+                one.insert("base".into(), serde_json::Value::Null);
+            }
+        }
+    }
+    stored["degraded"] = serde_json::json!({"at": state.proposals[0].since, "why": "web"});
+    let read: WorkloadState = serde_json::from_value(stored).expect("a state");
+    let change = read.applied_change().expect("a change");
+    assert_eq!(change.before.map(|r| r.number), Some(1));
+    assert_eq!(change.revision.intent, Intent::default());
+    let degraded = read.degraded.expect("it is degraded");
+    assert_eq!(
+        (degraded.by, degraded.connection),
+        (DegradedBy::RolledBack, None)
+    );
+}
+
+#[test]
+fn blocked_traffic_does_not_push_out_what_was_once_approved() {
+    let (mut state, mut record) = approved(&[80, 81]);
+    for number in 0..60 {
+        propose(
+            &mut state,
+            1000 + number,
+            30 + i64::from(number),
+            &mut record,
+        );
+        state.withdraw("a test", at(30 + i64::from(number)), &mut record);
+    }
+    assert!(
+        state.proposal("api-1").is_some(),
+        "the way back to revision 1"
+    );
 }
 
 #[test]
@@ -375,4 +574,42 @@ fn an_altered_state_loses_what_the_record_does_not_prove() {
     altered.policy_name = "nanoseg-db".into();
     assert_eq!(altered.keep_proven(&rulings).len(), 3);
     assert!(altered.revisions.is_empty());
+}
+
+#[test]
+fn a_policy_that_is_in_the_cluster_is_adopted_by_a_decision_only() {
+    let (mut state, mut record) = (state(), Vec::new());
+    // What the traffic needs is proposed already, and then the policy is found.
+    propose(&mut state, 1, 10, &mut record);
+    assert!(state.may_adopt(&policy(7)));
+    state.adopt(policy(7), impact(&policy(7)).into(), at(11), &mut record);
+    let open = state.open().expect("a proposal");
+    assert!(open.adopts && open.is_kept());
+    assert_eq!(phases(&state), [Phase::Superseded, Phase::Pending]);
+    assert!(!state.may_adopt(&policy(7)), "once");
+    assert!(state.may_adopt(&policy(8)), "somebody changed it meanwhile");
+    // What the traffic needs does not take its place.
+    let needed = desired(1);
+    assert_eq!(state.need(&needed), Need::Assess);
+    assert_eq!(*state.policy_to_assess(&needed), policy(7));
+    state.propose(needed, impact(&policy(7)), at(12), &mut record);
+    assert_eq!(state.need(&desired(1)), Need::Nothing);
+
+    let mut rejected = state.clone();
+    let name = rejected.open().expect("a proposal").name.clone();
+    let no = decision(&rejected, &name, Verb::Reject);
+    let done = rejected.decide(&no, Some(UID), at(13), &mut Vec::new());
+    assert_eq!(done, Ok(()));
+    assert!(!rejected.may_adopt(&policy(7)), "a person said no");
+
+    approve(&mut state, 13, &mut record);
+    state.applied(at(14), &mut record);
+    assert_eq!(state.wanted_policy(), Some(&policy(7)));
+    assert_eq!(
+        actions(&record).last(),
+        Some(&ActionKind::Adopted),
+        "it was there"
+    );
+    assert!(!state.may_adopt(&policy(9)), "from now on that is drift");
+    assert_eq!(state.clone().keep_proven(&rulings(&record)), []);
 }

@@ -130,17 +130,25 @@ pub fn check(folder: &Path) -> Result<Checked, EvidenceError> {
     })
 }
 
-/// Returns what is in a folder and is neither a folder nor a part of its report.
+/// Returns what is in a folder and is no part of its report, also a folder in which no file of it is.
 pub(super) fn strangers<'f>(
     manifest: &Manifest,
     found: &'f BTreeMap<String, FileType>,
 ) -> impl Iterator<Item = String> + use<'f> {
     let known: BTreeSet<String> = manifest.files.iter().map(|one| one.path.clone()).collect();
-    let found = found.iter().filter(|(_, kind)| !kind.is_dir());
-    let names = found.map(|(name, _)| name.clone());
-    names.filter(move |name| {
+    let folders = known
+        .iter()
+        .flat_map(|name| Path::new(name).ancestors().skip(1));
+    let folders: BTreeSet<String> = folders.map(|one| one.display().to_string()).collect();
+    let names = found.iter();
+    names.filter_map(move |(name, kind)| {
         let is_signature = name.strip_suffix(SIGNATURE) == Some(MANIFEST);
-        name != MANIFEST && !is_signature && !known.contains(name)
+        let is_known = if kind.is_dir() {
+            folders.contains(name)
+        } else {
+            name == MANIFEST || is_signature || known.contains(name)
+        };
+        (!is_known).then(|| name.clone())
     })
 }
 

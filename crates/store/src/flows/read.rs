@@ -44,12 +44,14 @@ pub fn load_since(connection: &Connection, began: i64) -> Result<Aggregate, Read
     let mut all = Aggregate::default();
     each(
         connection,
-        "SELECT instance, first, last FROM applied",
+        "SELECT instance, first, last, node FROM applied",
         |row| {
             let digits: String = row.get(0)?;
             let number = u128::from_str_radix(&digits, 16).map_err(|_| odd("instance", &digits))?;
             let instance = Instance(number.to_be_bytes());
-            all.mark_applied(instance, (count(row, 1)?, count(row, 2)?));
+            let node: String = row.get(3)?;
+            let numbers = (count(row, 1)?, count(row, 2)?);
+            all.mark_applied(&Arc::from(node), instance, numbers);
             Ok(())
         },
     )?;
@@ -146,13 +148,14 @@ fn each_name(
 ) -> rusqlite::Result<()> {
     each(
         connection,
-        "SELECT address, name, client, first, until FROM names",
+        "SELECT address, name, client, resolver, first, until FROM names",
         |row| {
             let entry = NameEntry {
                 name: row.get::<_, String>(1)?.into(),
                 client: text(row, 2)?,
-                from: time(row, 3)?,
-                until: time(row, 4)?,
+                by: text(row, 3)?,
+                from: time(row, 4)?,
+                until: time(row, 5)?,
             };
             one(text(row, 0)?, entry);
             Ok(())

@@ -15,6 +15,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("version_5.sql"),
     include_str!("version_6.sql"),
     include_str!("version_7.sql"),
+    include_str!("version_8.sql"),
+    include_str!("version_9.sql"),
 ];
 
 type Checked = Result<(), FlowStoreError>;

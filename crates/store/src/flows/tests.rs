@@ -66,6 +66,30 @@ fn batch(sequence: u64) -> FlowBatch {
     }
 }
 
+#[test]
+fn a_run_that_another_node_gives_as_its_own_uses_up_none_of_its_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = store_in(&folder);
+    let forged = FlowBatch {
+        node: "node-2".into(),
+        sequence: (1, 1_000_000),
+        ..batch(1)
+    };
+    assert_eq!(store.apply(&forged).unwrap(), Applied::New);
+    for number in [2, 1, 3] {
+        assert_eq!(store.apply(&batch(number)).unwrap(), Applied::New);
+        assert_eq!(store.apply(&batch(number)).unwrap(), Applied::Duplicate);
+    }
+    assert_eq!(store.apply(&forged).unwrap(), Applied::Duplicate);
+    let all = store.load().unwrap();
+    let numbers = |node: &str| -> Vec<(u64, u64)> {
+        let run = (node.into(), batch(1).instance);
+        all.applied()[&run].intervals().collect()
+    };
+    assert_eq!(numbers("node-1"), [(1, 3)]);
+    assert_eq!(numbers("node-2"), [(1, 1_000_000)]);
+}
+
 fn connections(store: &FlowStore) -> u64 {
     let all = store.load().expect("content");
     all.records().map(|(_, record)| record.connections).sum()
@@ -193,7 +217,7 @@ fn a_store_of_a_newer_nanoseg_is_refused() {
     assert!(
         error
             .to_string()
-            .contains("version 99, this program knows 7"),
+            .contains("version 99, this program knows 9"),
         "{error}"
     );
 }

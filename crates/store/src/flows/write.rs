@@ -78,7 +78,7 @@ fn views_of(transaction: &Transaction<'_>, node: &str) -> rusqlite::Result<TimeS
     Ok(times)
 }
 
-/// Returns false if one of the numbers was applied before.
+/// Returns false if one of the numbers of this node's run was applied before.
 fn mark_applied(
     transaction: &Transaction<'_>,
     instance: Instance,
@@ -89,14 +89,15 @@ fn mark_applied(
     // Of intervals apart from each other only these two can overlap or touch, if the upper one does not
     // overlap.
     let mut near = transaction.prepare_cached(
-        "SELECT first, last FROM applied WHERE instance = ?1 AND first <= ?2 ORDER BY first DESC LIMIT 2",
+        "SELECT first, last FROM applied WHERE instance = ?1 AND first <= ?2 AND node = ?3 \
+         ORDER BY first DESC LIMIT 2",
     )?;
     let (first_number, next) = (i64::try_from(first), i64::try_from(last.saturating_add(1)));
     let (Ok(_), Ok(next)) = (first_number, next) else {
         return Err(rusqlite::Error::IntegralValueOutOfRange(0, i64::MAX));
     };
     let mut set = SequenceSet::default();
-    let mut rows = near.query(params![instance, next])?;
+    let mut rows = near.query(params![instance, next, node])?;
     let mut known: Vec<i64> = Vec::new();
     while let Some(row) = rows.next()? {
         let (first, last): (i64, i64) = (row.get(0)?, row.get(1)?);
@@ -106,10 +107,10 @@ fn mark_applied(
     if !set.insert(first, last) {
         return Ok(false);
     }
-    let mut forget =
-        transaction.prepare_cached("DELETE FROM applied WHERE instance = ?1 AND first = ?2")?;
+    let mut forget = transaction
+        .prepare_cached("DELETE FROM applied WHERE instance = ?1 AND first = ?2 AND node = ?3")?;
     for first in known {
-        forget.execute(params![instance, first])?;
+        forget.execute(params![instance, first, node])?;
     }
     let mut keep = transaction.prepare_cached(
         "INSERT INTO applied (instance, first, last, node) VALUES (?1, ?2, ?3, ?4)",
@@ -239,13 +240,14 @@ fn add_name(
     entry: &NameEntry,
 ) -> rusqlite::Result<()> {
     let mut statement = transaction.prepare_cached(
-        "INSERT INTO names (address, name, client, first, until) VALUES (?1, ?2, ?3, ?4, ?5)
+        "INSERT INTO names (address, name, client, resolver, first, until) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
          ON CONFLICT DO UPDATE SET first = min(first, excluded.first), until = max(until, excluded.until)",
     )?;
     statement.execute(params![
         address.to_string(),
         entry.name,
         entry.client.to_string(),
+        entry.by.to_string(),
         entry.from.nanos(),
         entry.until.nanos(),
     ])?;

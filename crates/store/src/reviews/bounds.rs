@@ -344,22 +344,22 @@ fn forget_oldest_names(connection: &Connection, most: u64) -> rusqlite::Result<u
 fn forget_runs(connection: &mut Connection, limits: StoreLimits) -> rusqlite::Result<u64> {
     let transaction = begin(connection)?;
     transaction.execute(
-        "DELETE FROM runs WHERE instance IN (SELECT instance FROM (
-            SELECT instance, row_number() OVER (PARTITION BY node ORDER BY at DESC, instance) AS place
+        "DELETE FROM runs WHERE (node, instance) IN (SELECT node, instance FROM (
+            SELECT node, instance, row_number() OVER (PARTITION BY node ORDER BY at DESC, instance) AS place
             FROM runs) WHERE place > ?1)",
         [of_limit(limits.runs)],
     )?;
     transaction.execute(
-        "DELETE FROM applied WHERE instance NOT IN (SELECT instance FROM runs)",
+        "DELETE FROM applied WHERE (node, instance) NOT IN (SELECT node, instance FROM runs)",
         [],
     )?;
     let mut many: Vec<(String, String, [i64; 3])> = Vec::new();
     each(
         &transaction,
         &format!(
-            "SELECT instance, max(node), min(first), max(last), sum(last - first + 1) FROM (
-                SELECT *, row_number() OVER (PARTITION BY instance ORDER BY first DESC) AS place
-                FROM applied) WHERE place >= {} GROUP BY instance HAVING count(*) > 1",
+            "SELECT instance, node, min(first), max(last), sum(last - first + 1) FROM (
+                SELECT *, row_number() OVER (PARTITION BY node, instance ORDER BY first DESC) AS place
+                FROM applied) WHERE place >= {} GROUP BY node, instance HAVING count(*) > 1",
             limits.sequences
         ),
         |row| {
@@ -371,8 +371,8 @@ fn forget_runs(connection: &mut Connection, limits: StoreLimits) -> rusqlite::Re
     let mut missing = 0;
     for (instance, node, [first, last, applied]) in many {
         transaction.execute(
-            "DELETE FROM applied WHERE instance = ?1 AND first >= ?2 AND last <= ?3",
-            params![instance, first, last],
+            "DELETE FROM applied WHERE instance = ?1 AND first >= ?2 AND last <= ?3 AND node = ?4",
+            params![instance, first, last, node],
         )?;
         transaction.execute(
             "INSERT INTO applied (instance, first, last, node) VALUES (?1, ?2, ?3, ?4)",

@@ -2,8 +2,8 @@
 
 use super::{SCHEMA, proto};
 use nanoseg_flow::{
-    FlowBatch, FlowRecord, NameEntry, Opening, OtherKind, OtherTraffic, PeerLabel, PeerLabels,
-    ScanSummary, Source, Verdict,
+    FlowBatch, FlowRecord, NameEntry, NamedBy, Opening, OtherKind, OtherTraffic, PeerLabel,
+    PeerLabels, ScanSummary, Source, Verdict,
 };
 use nanoseg_net::Protocol;
 use std::net::{IpAddr, SocketAddr};
@@ -93,6 +93,11 @@ fn build_name(address: IpAddr, entry: &NameEntry) -> proto::Name {
         client: build_address(entry.client),
         from: entry.from.nanos(),
         until: entry.until.nanos(),
+        resolver: match entry.by {
+            NamedBy::Resolver(address) => build_address(address),
+            NamedBy::Unknown | NamedBy::Source => Vec::new(),
+        },
+        by_source: entry.by == NamedBy::Source,
     }
 }
 

@@ -2,8 +2,9 @@
 
 use super::{WireError, proto};
 use nanoseg_flow::{
-    ActivityWindows, FlowBatch, FlowRecord, Instance, Loss, NameEntry, Observations, Opening,
-    OtherKind, OtherTraffic, PeerLabel, PeerLabels, PodLabel, ScanSummary, Source, Verdict,
+    ActivityWindows, FlowBatch, FlowRecord, Instance, Loss, NameEntry, NamedBy, Observations,
+    Opening, OtherKind, OtherTraffic, PeerLabel, PeerLabels, PodLabel, ScanSummary, Source,
+    Verdict,
 };
 use nanoseg_net::{Protocol, Timestamp, canonical_address};
 use std::collections::BTreeMap;
@@ -172,9 +173,17 @@ fn parse_scan(scan: proto::ScanSummary) -> Parsed<ScanSummary> {
 }
 
 fn parse_name(name: proto::Name) -> Parsed<(IpAddr, NameEntry)> {
+    let by = if name.by_source {
+        NamedBy::Source
+    } else if name.resolver.is_empty() {
+        NamedBy::Unknown
+    } else {
+        NamedBy::Resolver(parse_address("resolver", &name.resolver)?)
+    };
     let entry = NameEntry {
         name: name.name.into(),
         client: parse_address("client", &name.client)?,
+        by,
         from: Timestamp::from_nanos(name.from),
         until: Timestamp::from_nanos(name.until),
     };

@@ -6,6 +6,7 @@ use super::SEND;
 use super::codec::FrameCodec;
 use nanoseg_flow::BatchId;
 use nanoseg_flow::Instance;
+use nanoseg_listen::check_authorities;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -22,8 +23,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 const ASK_ALIVE: Duration = Duration::from_secs(5);
 /// How many batches may wait to be sent.
 const QUEUE: usize = 4;
-/// How often the token's file is checked while there is a connection.
-const LOOK_AT_TOKEN: Duration = Duration::from_secs(10);
+/// How often the files of token and authorities are looked at while there is a connection.
+const LOOK_AT_FILES: Duration = Duration::from_secs(10);
 
 /// The address of the receiver, and the files for authentication.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +33,8 @@ pub struct GrpcSettings {
     pub endpoint: String,
     /// Allows an `http://` endpoint: everything, the token too, can be read and altered on the way.
     pub insecure: bool,
-    /// The PEM file of the authorities that may have signed the receiver's certificate.
+    /// The PEM file of the authorities that may have signed the receiver's certificate. Read at each connection, and
+    /// again when it has changed. (rule: certificates-are-read-again)
     pub ca: Option<PathBuf>,
     /// The name in the receiver's certificate, if it is not the endpoint's host.
     pub server_name: Option<String>,
@@ -45,6 +47,10 @@ pub struct GrpcSettings {
 pub struct GrpcDelivery {
     settings: GrpcSettings,
     link: Option<Link>,
+    /// The content of `ca` that could be used last.
+    authorities: Vec<u8>,
+    /// Why the file holds something else now.
+    problem: Option<String>,
 }
 
 /// An open stream.
@@ -57,17 +63,21 @@ struct Link {
     /// Sent and not acknowledged, in order.
     in_flight: VecDeque<BatchId>,
     token: Option<String>,
-    looked_at_token: Instant,
+    authorities: Vec<u8>,
+    looked_at_files: Instant,
 }
 
 impl GrpcDelivery {
     /// See [`super::super::Delivery::grpc`].
     pub fn new(settings: GrpcSettings) -> Result<Self, DeliveryError> {
-        let delivery = GrpcDelivery {
+        let mut delivery = GrpcDelivery {
             settings,
             link: None,
+            authorities: Vec::new(),
+            problem: None,
         };
-        delivery.endpoint()?;
+        delivery.endpoint(Vec::new())?;
+        delivery.authorities = delivery.read_authorities()?;
         delivery.read_token()?;
         Ok(delivery)
     }
@@ -80,8 +90,9 @@ impl GrpcDelivery {
             );
             return Err(DeliveryError::Refused(id, reason));
         }
-        self.drop_old_token();
+        self.drop_outdated_link();
         if self.link.is_none() {
+            self.refresh_authorities();
             let link = tokio::time::timeout(2 * CONNECT, self.connect()).await;
             self.link =
                 Some(link.map_err(|_| self.unavailable("connect to", "no answer in time"))??);
@@ -114,22 +125,55 @@ impl GrpcDelivery {
         })
     }
 
-    /// Ends the connection if its token has been replaced and no batch is unacknowledged.
-    fn drop_old_token(&mut self) {
+    /// Ends the connection if its token or its authorities have been replaced, and no batch is unacknowledged.
+    fn drop_outdated_link(&mut self) {
         let Some(link) = &mut self.link else {
             return;
         };
-        if !link.in_flight.is_empty() || link.looked_at_token.elapsed() < LOOK_AT_TOKEN {
+        if !link.in_flight.is_empty() || link.looked_at_files.elapsed() < LOOK_AT_FILES {
             return;
         }
-        link.looked_at_token = Instant::now();
-        let old = link.token.clone();
-        if self.read_token().is_ok_and(|token| token != old) {
+        link.looked_at_files = Instant::now();
+        let (token, authorities) = (link.token.clone(), link.authorities.clone());
+        self.refresh_authorities();
+        let is_outdated = self.read_token().is_ok_and(|read| read != token);
+        if is_outdated || authorities != self.authorities {
             self.link = None;
         }
     }
 
-    fn endpoint(&self) -> Result<Endpoint, DeliveryError> {
+    /// Takes what the file of the authorities holds now, if it can be used.
+    fn refresh_authorities(&mut self) {
+        match self.read_authorities() {
+            Ok(authorities) => {
+                self.authorities = authorities;
+                self.problem = None;
+            }
+            Err(error) => {
+                let problem = Some(error.to_string());
+                if self.problem != problem {
+                    tracing::error!("{error}; the authorities before stay in use");
+                    self.problem = problem;
+                }
+            }
+        }
+    }
+
+    /// The content of the file of the authorities; empty without one.
+    fn read_authorities(&self) -> Result<Vec<u8>, DeliveryError> {
+        let Some(path) = &self.settings.ca else {
+            return Ok(Vec::new());
+        };
+        let wrong = |action: &str, reason: String| {
+            let reason = format!("failed to {action} {}: {reason}", path.display());
+            self.unavailable("connect to", reason)
+        };
+        let pem = std::fs::read(path).map_err(|error| wrong("read", error.to_string()))?;
+        check_authorities(&pem).map_err(|reason| wrong("use", reason))?;
+        Ok(pem)
+    }
+
+    fn endpoint(&self, authorities: Vec<u8>) -> Result<Endpoint, DeliveryError> {
         let wrong = |reason: String| self.unavailable("connect to", reason);
         let settings = &self.settings;
         let endpoint = Endpoint::from_shared(settings.endpoint.clone())
@@ -144,15 +188,13 @@ impl GrpcDelivery {
             Some("http") if settings.insecure => return Ok(endpoint),
             _ => return Err(wrong("write https://host:port".into())),
         }
-        let Some(path) = &settings.ca else {
+        if settings.ca.is_none() {
             return Err(wrong(
                 "give the file of the authority that signed its certificate".into(),
             ));
-        };
-        let pem = std::fs::read(path)
-            .map_err(|e| wrong(format!("failed to read {}: {e}", path.display())))?;
+        }
         let mut tls = ClientTlsConfig::new()
-            .ca_certificate(Certificate::from_pem(pem))
+            .ca_certificate(Certificate::from_pem(authorities))
             .timeout(CONNECT);
         if let Some(name) = &settings.server_name {
             tls = tls.domain_name(name);
@@ -172,7 +214,8 @@ impl GrpcDelivery {
 
     async fn connect(&self) -> Result<Link, DeliveryError> {
         let token = self.read_token()?;
-        let channel = self.endpoint()?.connect().await;
+        let authorities = self.authorities.clone();
+        let channel = self.endpoint(authorities.clone())?.connect().await;
         let channel = channel.map_err(|e| self.unavailable("connect to", causes(&e)))?;
         let (out, queue) = mpsc::channel(QUEUE);
         let mut request = Request::new(ReceiverStream::new(queue));
@@ -194,7 +237,8 @@ impl GrpcDelivery {
             ready: VecDeque::new(),
             in_flight: VecDeque::new(),
             token,
-            looked_at_token: Instant::now(),
+            authorities,
+            looked_at_files: Instant::now(),
         })
     }
 

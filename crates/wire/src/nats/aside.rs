@@ -6,6 +6,7 @@ use super::{PREFIX, REJECTED, REJECTED_PREFIX};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::{Context, Message};
 use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How often a message is delivered before it is set aside, if another try can help.
@@ -19,6 +20,36 @@ const WAITING: usize = 16;
 const COPY: Duration = Duration::from_secs(3);
 /// The longest reason in a header, in bytes.
 const REASON: usize = 400;
+
+/// How long after a copy could not be stored none is tried: nothing that is good may wait for that.
+const NO_COPIES: Duration = Duration::from_secs(30);
+
+/// Keeps copies of messages, unless that failed a moment ago.
+#[derive(Debug, Clone)]
+pub struct Copies {
+    context: Context,
+    failed: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Copies {
+    pub fn new(context: Context) -> Copies {
+        Copies {
+            context,
+            failed: Arc::default(),
+        }
+    }
+
+    /// Keeps a copy of the message, without the token that came with it. Returns false if there is none.
+    pub async fn keep(&self, message: &Message, refusal: &Refusal) -> bool {
+        let failed = || self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed().is_some_and(|at| at.elapsed() < NO_COPIES) {
+            return false;
+        }
+        let is_kept = keep_copy(&self.context, message, refusal).await;
+        *failed() = (!is_kept).then(Instant::now);
+        is_kept
+    }
+}
 
 /// How many messages wait for another try.
 #[derive(Debug, Default)]
@@ -39,8 +70,7 @@ impl Retries {
     }
 }
 
-/// Keeps a copy of the message, without the token that came with it. Returns false if there is none.
-pub async fn keep_copy(context: &Context, message: &Message, refusal: &Refusal) -> bool {
+async fn keep_copy(context: &Context, message: &Message, refusal: &Refusal) -> bool {
     let node = message.subject.strip_prefix(PREFIX).unwrap_or("unknown");
     let copy = PublishMessage::build()
         .payload(message.payload.clone())

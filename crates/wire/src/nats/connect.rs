@@ -92,6 +92,11 @@ pub enum NatsError {
     )]
     Plain(String),
     #[error(
+        "failed to use the NATS server at {0}: it lets everybody in, so everybody could overhear batches and their tokens; \
+         give it users as in deploy/nats, or --nats-insecure for a test"
+    )]
+    Unguarded(String),
+    #[error(
         "failed to use stream {stream}: {reason}; JetStream must be on, and the stream made as \
          deploy/nats/README.md says"
     )]
@@ -200,6 +205,10 @@ pub async fn connect(settings: &NatsSettings, inbox: &str) -> Result<Connection,
     }
     let client = options.connect(servers).await;
     let client = client.map_err(|e| NatsError::Connect(e.to_string()))?;
+    let is_guarded = client.server_info().auth_required || settings.identity.is_some();
+    if !is_guarded && !settings.insecure && !settings.is_local() {
+        return Err(NatsError::Unguarded(settings.servers.clone()));
+    }
     Ok(Connection {
         _renewal: Renewal::start(client.clone(), files),
         context: jetstream::new(client),

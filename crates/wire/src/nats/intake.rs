@@ -1,7 +1,7 @@
 //! The receiver's end: takes batches from the stream, and acknowledges them when they are stored.
 
 use super::super::{Authenticator, Incoming, LogLimit, Refusal, WireError, decode};
-use super::aside::{Retries, TRY_AFTER, keep_copy};
+use super::aside::{Copies, Retries, TRY_AFTER};
 use super::connect::{Connection, NatsError, NatsSettings, connect};
 use super::stream::{check, consumer, prepare_rejected};
 use super::{RECEIVER_INBOX, STREAM, TOKEN, subject_of};
@@ -61,6 +61,7 @@ pub struct NatsIntake {
     out: mpsc::Sender<Incoming>,
     health: NatsHealth,
     retries: Mutex<Retries>,
+    copies: Copies,
     log: LogLimit,
 }
 
@@ -82,6 +83,7 @@ impl NatsIntake {
         }
         Ok(NatsIntake {
             settings,
+            copies: Copies::new(connection.context.clone()),
             connection,
             authenticator,
             out,
@@ -184,10 +186,9 @@ impl NatsIntake {
             Fate::Again(refusal) | Fate::Never(refusal) => refusal,
         };
         self.authenticator.refused(&refusal);
-        let (context, authenticator) =
-            (self.connection.context.clone(), self.authenticator.clone());
+        let (copies, authenticator) = (self.copies.clone(), self.authenticator.clone());
         Box::pin(async move {
-            let is_kept = keep_copy(&context, &message, &refusal).await;
+            let is_kept = copies.keep(&message, &refusal).await;
             authenticator.set_aside(refusal.kind, is_kept);
             settle(message, AckKind::Term).await;
         })

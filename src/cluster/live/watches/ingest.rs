@@ -162,3 +162,94 @@ fn fields_of(mut fields: Map<String, Value>) -> Value {
     fields.insert("metadata".to_owned(), Value::Object(Map::new()));
     Value::Object(fields)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::live::watches::WatchSettings;
+    use crate::inventory::kubernetes::Pod;
+    use crate::review::resources::Segmentation;
+    use k8s_openapi::api::networking::v1::NetworkPolicy;
+    use serde_json::json;
+
+    fn object(name: &str, fields: Value) -> DynamicObject {
+        let mut whole = json!({"metadata": {
+            "namespace": "shop", "name": name, "uid": name, "labels": {"app": name},
+        }});
+        whole
+            .as_object_mut()
+            .expect("an object")
+            .extend(fields.as_object().expect("fields").clone());
+        serde_json::from_value(whole).expect("an object")
+    }
+
+    fn here<K: Resource<DynamicType = ()>>(client: &Client) -> Api<DynamicObject> {
+        in_default::<K>(client)
+    }
+
+    fn names<K: Watched>(cache: &Cache) -> Vec<String> {
+        let store = K::store(&cache.stores).all();
+        store
+            .iter()
+            .filter_map(|one| one.meta().name.clone())
+            .collect()
+    }
+
+    /// Lists a good and a malformed object, and then watches the same and their end.
+    fn list_and_watch<K: Watched>(good: Value, bad: Value, is_kept: bool) {
+        let cache = Cache::new(&WatchSettings::default());
+        let ingest = Ingest::of::<K>(here::<K>);
+        let mut list = (ingest.list)();
+        list.add(vec![
+            object("bad", bad.clone()),
+            object("good", good.clone()),
+        ]);
+        list.finish(&cache);
+        let known = match is_kept {
+            true => vec!["bad", "good"],
+            false => vec!["good"],
+        };
+        assert_eq!(names::<K>(&cache), known);
+        let malformed = cache.malformed();
+        assert_eq!(malformed.len(), 1, "{malformed:?}");
+        assert_eq!(malformed[0].subject(), format!("{} shop/bad", K::KIND));
+        assert!(malformed[0].field.starts_with("spec"), "{malformed:?}");
+
+        // What was known of an object before still counts when it becomes malformed.
+        (ingest.put)(&cache, object("good", bad));
+        assert_eq!(cache.malformed_counts()[&K::KIND], 2);
+        assert!(names::<K>(&cache).contains(&"good".to_owned()));
+        (ingest.put)(&cache, object("good", good));
+        (ingest.remove)(&cache, object("bad", json!({"spec": 5})));
+        assert_eq!(cache.malformed(), []);
+        assert_eq!(names::<K>(&cache), ["good"]);
+    }
+
+    #[test]
+    fn a_malformed_object_of_any_kind_stops_nothing_else() {
+        let pod = json!({"spec": {"nodeName": "n1", "containers": []}});
+        let odd = json!({"spec": {"nodeName": "n1", "containers": 5}});
+        list_and_watch::<Pod>(pod, odd, true);
+        let policy = json!({"spec": {"podSelector": {}, "policyTypes": ["Ingress"]}});
+        let odd = json!({"spec": {"podSelector": {}, "policyTypes": "Ingress"}});
+        list_and_watch::<NetworkPolicy>(policy, odd, false);
+        let segmentation = json!({"spec": {"mode": "Enforce"}});
+        let odd = json!({"spec": {"mode": 5}});
+        list_and_watch::<Segmentation>(segmentation, odd, false);
+    }
+
+    #[test]
+    fn a_malformed_pod_keeps_its_labels_and_its_address() {
+        let odd = json!({
+            "spec": {"hostNetwork": "no", "nodeName": "n1", "containers": []},
+            "status": {"podIP": "10.0.0.7"},
+        });
+        let (pod, malformed) = read::<Pod>(object("web", odd));
+        let pod = pod.expect("a pod");
+        let address = pod.status.and_then(|status| status.pod_ip);
+        assert_eq!(address.as_deref(), Some("10.0.0.7"));
+        assert_eq!(pod.metadata.labels.expect("labels")["app"], "web");
+        let malformed = malformed.expect("it is malformed");
+        assert_eq!(malformed.field, "spec.hostNetwork");
+    }
+}

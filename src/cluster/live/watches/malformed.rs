@@ -54,7 +54,7 @@ impl Malformed {
     fn remedy(&self) -> &'static str {
         match self.kind {
             Kind::Segmentation => {
-                "what was approved stays in force; write it again as kubectl explain segmentation.spec says"
+                "what was approved stays in force; correct it with kubectl edit, as kubectl explain segmentation.spec says"
             }
             Kind::PolicyProposal => "the controller makes it anew",
             Kind::ProposalDecision => "nothing was decided; delete it and decide again",

@@ -12,6 +12,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
+/// The label of policies that the controller itself wrote: an admission policy of nanoseg lets it make them only in
+/// namespaces that are enforced.
+pub const WRITTEN_BY: (&str, &str) = ("nanoseg.dev/written-by", "controller");
+
 /// The content that a ConfigMap must have.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ConfigMapData {
@@ -39,6 +43,7 @@ pub fn kind<K: Resource<DynamicType = ()>>() -> &'static str {
 pub fn policy(wanted: &NetworkPolicy, live: Option<&NetworkPolicy>) -> Value {
     let mut labels = wanted.labels().clone();
     labels.insert(MANAGED_BY.0.into(), MANAGED_BY.1.into());
+    labels.insert(WRITTEN_BY.0.into(), WRITTEN_BY.1.into());
     let mut body = head(wanted, &labels);
     put(
         &mut body,
@@ -63,6 +68,32 @@ pub fn proposal(wanted: &PolicyProposal, live: Option<&PolicyProposal>) -> Value
     );
     put(&mut body, "", "spec", Some(&wanted.spec));
     body
+}
+
+/// The body of a merge patch (RFC 7396) that leaves nothing of the spec of `live` but what is wanted. The controller has
+/// no right to replace a whole object.
+pub fn whole_spec(live: &PolicyProposal, wanted: &PolicyProposal) -> Value {
+    let value =
+        |proposal: &PolicyProposal| serde_json::to_value(&proposal.spec).unwrap_or_default();
+    json!({
+        "metadata": {"resourceVersion": live.resource_version()},
+        "spec": replacing(&value(live), value(wanted)),
+    })
+}
+
+/// The merge patch that makes `wanted` of `live`.
+fn replacing(live: &Value, wanted: Value) -> Value {
+    let (Value::Object(live), Value::Object(mut wanted)) = (live, wanted.clone()) else {
+        return wanted;
+    };
+    for (key, old) in live {
+        let new = match wanted.remove(key) {
+            Some(new) => replacing(old, new),
+            None => Value::Null,
+        };
+        wanted.insert(key.clone(), new);
+    }
+    Value::Object(wanted)
 }
 
 /// The body of an apply to the status subresource. The uid makes sure that it is still the same object.
@@ -180,4 +211,20 @@ fn applied_by_us<K: ResourceExt>(live: &K) -> bool {
         entry.manager.as_deref() == Some(FIELD_MANAGER)
             && entry.operation.as_deref() == Some("Apply")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_merge_patch_removes_what_is_not_wanted() {
+        let live = json!({"a": {"b": 1, "c": [1, 2]}, "d": 4});
+        let wanted = json!({"a": {"c": [3]}, "e": {"f": 5}});
+        let patch = replacing(&live, wanted);
+        assert_eq!(
+            patch,
+            json!({"a": {"b": null, "c": [3]}, "d": null, "e": {"f": 5}})
+        );
+    }
 }

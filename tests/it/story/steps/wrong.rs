@@ -1,4 +1,4 @@
-//! Step 8: a wrong policy is approved on purpose, and is rolled back automatically.
+//! Step 8: a wrong policy is approved on purpose. The traffic that it blocks changes nothing; a person rolls it back.
 
 use super::surprise::attempts_of;
 use crate::story::people::nanoseg;
@@ -6,7 +6,6 @@ use crate::story::telling::Telling;
 use k8s_openapi::api::networking::v1::{NetworkPolicyPort, NetworkPolicySpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
-use nanoseg::review::resources::Segmentation;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,7 @@ const WORKLOAD: &str = "shop/consumer";
 /// The connection that the wrong policy does not allow: consumer → redis.
 const NEEDED: u16 = 6379;
 
-pub fn a_wrong_policy_is_rolled_back_by_itself(telling: &Telling) {
+pub fn a_wrong_policy_stays_until_a_person_rolls_it_back(telling: &Telling) {
     let namespace = telling.shop.namespace("shop");
     let name = format!("{namespace}/nanoseg-consumer");
     let before = policy(telling, &name).expect("it is there");
@@ -51,14 +50,37 @@ pub fn a_wrong_policy_is_rolled_back_by_itself(telling: &Telling) {
         "0s",
     ];
     let said = nanoseg(&telling.people.rosa, &approve);
-    telling.until("the policy to be rolled back", async || {
-        let degraded = degraded(&telling.segmentation(&namespace).await?);
+    telling.until("the wrong policy to be in the cluster", async || {
         let now = policy(telling, &name)?;
-        if degraded && now == before {
-            Ok(())
-        } else {
-            Err(format!("Degraded {degraded}, {now:#?}\n{said:?}"))
-        }
+        (now == wrong)
+            .then_some(())
+            .ok_or_else(|| format!("{now:#?}\n{said:?}"))
+    });
+    // What it blocks was listed when it was approved: trying opens nothing.
+    for attempt in attempts_of(telling, WORKLOAD, "shop/redis", NEEDED) {
+        attempt
+            .until(false, Duration::from_secs(20))
+            .expect("it is blocked");
+        assert!(attempt.make().is_some(), "{} is not blocked", attempt.words);
+    }
+    assert_eq!(policy(telling, &name).expect("it is there"), wrong);
+    let back = [
+        "rollback",
+        "consumer",
+        "-n",
+        &*namespace,
+        "--reason",
+        "it is that bad",
+        "--yes",
+        "--wait",
+        "0s",
+    ];
+    let said = nanoseg(&telling.people.rosa, &back);
+    telling.until("the policy to be rolled back", async || {
+        let now = policy(telling, &name)?;
+        (now == before)
+            .then_some(())
+            .ok_or_else(|| format!("{now:#?}\n{said:?}"))
     });
     telling.say(&format!(
         "a wrong policy is rolled back {:.2?} after it was approved",
@@ -117,11 +139,4 @@ fn without(policy: &NetworkPolicySpec, port: u16) -> NetworkPolicySpec {
         rules.retain(|rule| rule.ports.as_ref().is_none_or(|ports| !ports.is_empty()));
     }
     policy
-}
-
-fn degraded(segmentation: &Segmentation) -> bool {
-    let status = segmentation.status.clone().unwrap_or_default();
-    let mut conditions = status.conditions.into_iter();
-    conditions
-        .any(|one| one.type_ == "Degraded" && one.status == "True" && one.reason == "RolledBack")
 }

@@ -189,6 +189,9 @@ fn names_and_other_traffic_are_taken_window_by_window() {
     let mut table = Table::new();
     let answer = dns_answer("shop.example", &["192.0.2.1".parse().expect("an address")]);
     let frame = udp_frame(ip(at("10.0.0.1:53"), at(CLIENT)), &answer);
+    let mut question = answer.clone();
+    question[2] &= 0x7f;
+    table.see(0, &udp_frame(ip(at(CLIENT), at("10.0.0.1:53")), &question));
     table.see(0, &frame);
     assert_eq!(table.0.take_names().0.len(), 1);
     table.see(SECOND, &frame);

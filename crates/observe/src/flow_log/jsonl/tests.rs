@@ -108,11 +108,17 @@ fn record() -> impl Strategy<Value = FlowRecord> {
 }
 
 fn name() -> impl Strategy<Value = (IpAddr, NameEntry)> {
-    (address(), address(), ".*", any::<i64>(), any::<i64>()).prop_map(
-        |(address, client, name, from, until)| {
+    let by = prop_oneof![
+        Just(NamedBy::Unknown),
+        Just(NamedBy::Source),
+        address().prop_map(NamedBy::Resolver),
+    ];
+    (address(), address(), ".*", by, any::<i64>(), any::<i64>()).prop_map(
+        |(address, client, name, by, from, until)| {
             let entry = NameEntry {
                 name: name.into(),
                 client,
+                by,
                 from: Timestamp::from_nanos(from),
                 until: Timestamp::from_nanos(until),
             };

@@ -71,6 +71,16 @@ fn what_opens_closes_or_refuses_tcp_passes_and_the_rest_is_sampled() {
 }
 
 #[test]
+fn questions_and_answers_of_dns_over_tcp_pass_whole() {
+    for ends in [
+        ("10.0.0.1:40000", "10.0.0.2:53"),
+        ("[fd00::1]:53", "[fd00::2]:40000"),
+    ] {
+        assert_eq!(taken(&seen(tcp_of(pair(ends), ACK | PSH))), SNAP_DNS);
+    }
+}
+
+#[test]
 fn options_are_skipped_and_later_fragments_and_rubbish_are_not_taken() {
     let mut packet = tcp_of(pair(ENDS[0]), SYN);
     // Four bytes of options between header and segment.
@@ -112,7 +122,7 @@ fn a_tag_that_is_left_in_the_packet_is_looked_behind() {
 }
 
 #[test]
-fn udp_passes_dns_answers_whole_and_overlays_not_at_all() {
+fn udp_passes_dns_whole_and_overlays_not_at_all() {
     let datagram = |from: &str, to: &str| seen(udp_packet(ip(at(from), at(to)), b"payload"));
     for (host, peer) in [("10.0.0.1", "10.0.0.2"), ("[fd00::1]", "[fd00::2]")] {
         let way = |from: u16, to: u16| {
@@ -123,7 +133,11 @@ fn udp_passes_dns_answers_whole_and_overlays_not_at_all() {
         };
         assert_eq!(way(53, 40000), SNAP_DNS);
         assert_eq!(way(5353, 5353), SNAP_DNS);
-        assert_eq!(way(40000, 53), SNAP);
+        assert_eq!(
+            way(40000, 53),
+            SNAP_DNS,
+            "an answer counts with its question"
+        );
         assert_eq!(way(40000, 8125), SNAP);
         for carrier in [4789, 8472, 6081] {
             assert_eq!(way(40000, carrier), 0, "{carrier}");

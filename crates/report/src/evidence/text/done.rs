@@ -136,6 +136,12 @@ pub fn events(evidence: &Evidence) -> Section {
         "Drift that was repaired or given up:",
         &drift,
     ));
+    let blocked = [ActionKind::ApprovedTrafficBlocked];
+    blocks.extend(listed(
+        evidence,
+        "Approved traffic that a policy blocked, and that a person was asked about:",
+        &blocked,
+    ));
     let keeping = [
         ActionKind::SegmentationAdded,
         ActionKind::ModeChanged,

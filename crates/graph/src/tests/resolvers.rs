@@ -1,0 +1,145 @@
+//! Names of outside addresses: by resolvers, and by nobody else (rule: dns-names-outside-addresses).
+
+use crate::testing::{ip, record};
+use crate::{GraphOptions, build};
+use nanoseg_flow::{FlowResult, NameTable, NamedBy, Verdict};
+use nanoseg_inventory::{Inventory, testing};
+use nanoseg_net::Timestamp;
+
+const WEB: &str = "203.0.113.66";
+const ASKED: i64 = 1_799_999_990;
+
+fn cluster() -> Inventory {
+    let service = |namespace: &str, name: &str, address: &str| {
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{namespace: {namespace}, name: {name}}}\n\
+             spec: {{clusterIP: {address}, clusterIPs: [{address}], externalIPs: [192.0.2.77], ports: [{{name: dns, port: 53, protocol: UDP}}]}}"
+        )
+    };
+    let asking = |name: &str, address: &str, spec: &str| {
+        testing::pod("shop", name, address, "n1", &format!("app: {name}"))
+            .replace("nodeName: n1,", &format!("nodeName: n1, {spec}"))
+    };
+    let dns = "k8s-app: kube-dns";
+    let documents = [
+        testing::node("n1", "10.244.1.0/24", "172.18.0.2"),
+        testing::node("n2", "10.244.2.0/24", "172.18.0.3"),
+        testing::pod("kube-system", "dns", "10.244.2.53", "n2", dns),
+        // The same labels and the same Service, in a namespace of somebody.
+        testing::pod("evil", "dns", "10.244.1.53", "n1", dns),
+        testing::pod("evil", "host", "10.244.2.9", "n2", "app: host").replace(
+            "image: i}",
+            "image: i, ports: [{containerPort: 53, hostPort: 53, protocol: UDP}]}",
+        ),
+        service("kube-system", "kube-dns", "10.96.0.10"),
+        service("evil", "kube-dns", "10.96.0.66"),
+        asking("plain", "10.244.1.5", ""),
+        asking(
+            "own",
+            "10.244.1.6",
+            "dnsPolicy: None, dnsConfig: {nameservers: [192.0.2.53, 10.244.1.53]},",
+        ),
+        asking("of-node", "10.244.1.7", "dnsPolicy: Default,"),
+    ];
+    testing::inventory(&documents.join("\n---\n")).0
+}
+
+/// The names of `WEB` after `client` called it, where `asker` was told one of it.
+fn names(client: &str, asker: &str, by: NamedBy) -> Vec<String> {
+    let mut names = NameTable::default();
+    names.learn(
+        ip(WEB),
+        "bank.example",
+        (ip(asker), by),
+        Timestamp::from_secs(ASKED),
+        60,
+    );
+    let call = record(client, &format!("{WEB}:443"), Verdict::Established);
+    let seen = FlowResult {
+        records: vec![call],
+        names,
+        ..FlowResult::default()
+    };
+    let graph = build(&seen, &cluster(), GraphOptions::default()).graph;
+    graph
+        .names
+        .get(&ip(WEB))
+        .into_iter()
+        .flatten()
+        .cloned()
+        .collect()
+}
+
+#[test]
+fn only_a_resolver_gives_names() {
+    let by = |address: &str| NamedBy::Resolver(ip(address));
+    let (plain, own, of_node) = ("10.244.1.5", "10.244.1.6", "10.244.1.7");
+    let cases = [
+        (plain, by("10.96.0.10"), true, "the cluster's Service"),
+        (plain, by("10.244.2.53"), true, "its pod"),
+        (plain, by("169.254.20.10"), true, "NodeLocal DNSCache"),
+        (
+            "10.244.2.53",
+            by("192.0.2.53"),
+            true,
+            "whom the cluster's resolver asks",
+        ),
+        (plain, NamedBy::Source, true, "Hubble"),
+        (
+            plain,
+            by("10.96.0.66"),
+            false,
+            "a Service of the same name elsewhere",
+        ),
+        (
+            plain,
+            by("10.244.1.53"),
+            false,
+            "a pod with the same labels elsewhere",
+        ),
+        (plain, by("192.0.2.53"), false, "somebody outside"),
+        (
+            plain,
+            by("192.0.2.77"),
+            false,
+            "an external address of the cluster's Service",
+        ),
+        (
+            plain,
+            NamedBy::Unknown,
+            false,
+            "an older agent does not say who",
+        ),
+        (own, by("192.0.2.53"), true, "its own resolver"),
+        (own, by("10.244.1.53"), true, "a pod that it names itself"),
+        (own, by("192.0.2.54"), false, "none of its own"),
+        (of_node, by("192.0.2.54"), true, "its node's resolver"),
+        (of_node, by("172.18.0.2"), true, "a resolver on its node"),
+        (
+            of_node,
+            by("172.18.0.3"),
+            false,
+            "a pod behind a port of a node",
+        ),
+        (
+            of_node,
+            by("10.244.1.53"),
+            false,
+            "a pod is no node's resolver",
+        ),
+    ];
+    for (asker, by, expected, who) in cases {
+        assert_eq!(!names(asker, asker, by).is_empty(), expected, "{who}");
+    }
+}
+
+#[test]
+fn what_a_client_s_own_resolver_says_names_nothing_for_others() {
+    let own = NamedBy::Resolver(ip("192.0.2.53"));
+    assert!(names("10.244.1.5", "10.244.1.6", own).is_empty());
+    let of_cluster = NamedBy::Resolver(ip("10.96.0.10"));
+    assert_eq!(
+        names("10.244.1.5", "10.244.1.6", of_cluster),
+        ["bank.example"]
+    );
+}
