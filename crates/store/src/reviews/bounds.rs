@@ -138,8 +138,8 @@ fn forget(connection: &mut Connection, before: Timestamp) -> rusqlite::Result<()
     )?;
     delete_in_steps(
         connection,
-        "DELETE FROM names WHERE (address, name, client) IN (
-            SELECT address, name, client FROM names WHERE until < ?1 LIMIT ?2)",
+        "DELETE FROM names WHERE (address, name, client, resolver) IN (
+            SELECT address, name, client, resolver FROM names WHERE until < ?1 LIMIT ?2)",
         nanos,
     )?;
     forget_names_of_edges(connection)?;
@@ -333,8 +333,8 @@ fn forget_oldest_names(connection: &Connection, most: u64) -> rusqlite::Result<u
     )?;
     delete_in_steps(
         connection,
-        "DELETE FROM names WHERE (address, name, client) IN (
-            SELECT address, name, client FROM names WHERE until < ?1 LIMIT ?2)",
+        "DELETE FROM names WHERE (address, name, client, resolver) IN (
+            SELECT address, name, client, resolver FROM names WHERE until < ?1 LIMIT ?2)",
         until,
     )
 }
