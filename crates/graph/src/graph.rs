@@ -1,7 +1,8 @@
 //! The communication graph itself: peers and edges in a petgraph, with one node per peer and one
 //! edge per (client, server, protocol, port).
 
-use super::{Edge, Peer};
+use super::{Corroboration, Edge, Outcome, Peer};
+use nanoseg_flow::{Observers, Views};
 use nanoseg_inventory::WorkloadId;
 use nanoseg_net::{Protocol, Timestamp};
 use petgraph::Direction;
@@ -44,6 +45,19 @@ impl Graph {
     pub fn add_edge(&mut self, client: &Peer, server: &Peer, edge: Edge) {
         let (client, server) = (self.add_peer(client), self.add_peer(server));
         self.graph.add_edge(client, server, Arc::new(edge));
+    }
+
+    /// Notes on each edge which agents should have seen it and did not, or may still tell of it
+    /// (rule: edge-has-two-observers). `now` is the time by the receiver's clock.
+    pub fn corroborate(&mut self, views: &Views, now: Timestamp) {
+        for edge in self.graph.edge_weights_mut() {
+            let found = edge.corroboration(Outcome::Answered, views, now);
+            (edge.one_sided, edge.waiting) = match found {
+                Corroboration::OneSided(nodes) => (nodes, Observers::default()),
+                Corroboration::Waiting(nodes) => (Observers::default(), nodes),
+                _ => Default::default(),
+            };
+        }
     }
 
     /// The first and the last time of any edge.

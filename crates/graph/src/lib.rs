@@ -59,7 +59,7 @@ pub use public_entry::{PublicEntry, PublicEntryChoice, public_entries, public_en
 pub use requirement::{
     End, Requirement, Requiring, ServiceEnforcement, ServiceEnforcements, requirements,
 };
-pub use sightings::{Corroboration, MAX_OBSERVERS, Outcome, Sightings};
+pub use sightings::{Corroboration, MAX_OBSERVERS, Outcome, Sightings, latest};
 pub use stored_edge::StoredEdge;
 pub use unattributed::{Unattributed, UnattributedReason};
 pub use vantage::{CaptureNodes, Certainty, InView, UnseenPod, Vantage, nodes_of_capture};

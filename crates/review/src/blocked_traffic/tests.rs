@@ -114,6 +114,7 @@ impl Scene {
                 last: time,
                 windows: ActivityWindows::at(time),
                 observers: Default::default(),
+                told: None,
             };
             self.records.push((observer, record));
         }
