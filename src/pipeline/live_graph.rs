@@ -173,12 +173,13 @@ impl LiveGraph {
 
     /// Puts the folded edges of hours in the place of their records. Records that come later for such an hour stay until
     /// it is folded again.
-    pub fn take_folded(&mut self, hours: &BTreeMap<i64, History>) {
+    pub fn take_folded(&mut self, hours: &BTreeMap<i64, History>, most: usize) {
         self.hot.forget_hours(|hour| hours.contains_key(&hour));
         for history in hours.values() {
             self.history.merge(history);
         }
         self.history.bound_outside();
+        self.history.forget(Timestamp::MIN, most);
         self.index();
         self.incomplete = true;
     }

@@ -10,12 +10,13 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// Peers and edges. Built by [`super::build`]; iteration is always in the order of peers, protocol
 /// and port, so the same traffic prints the same way.
 #[derive(Debug, Clone, Default)]
 pub struct Graph {
-    graph: DiGraph<Peer, Edge>,
+    graph: DiGraph<Peer, Arc<Edge>>,
     nodes: BTreeMap<Peer, NodeIndex>,
     /// DNS names under which outside addresses were looked up.
     pub names: BTreeMap<IpAddr, BTreeSet<String>>,
@@ -26,7 +27,7 @@ pub struct Graph {
 
 impl Graph {
     /// The petgraph, for algorithms.
-    pub fn inner(&self) -> &DiGraph<Peer, Edge> {
+    pub fn inner(&self) -> &DiGraph<Peer, Arc<Edge>> {
         &self.graph
     }
 
@@ -43,7 +44,7 @@ impl Graph {
     /// Adds an edge; the caller sees to it that each (client, server, protocol, port) comes once.
     pub fn add_edge(&mut self, client: &Peer, server: &Peer, edge: Edge) {
         let (client, server) = (self.add_peer(client), self.add_peer(server));
-        self.graph.add_edge(client, server, edge);
+        self.graph.add_edge(client, server, Arc::new(edge));
     }
 
     /// Notes on each edge which agents should have seen it and did not, or may still tell of it
@@ -79,7 +80,11 @@ impl Graph {
             .edge_indices()
             .filter_map(|index| {
                 let (client, server) = self.graph.edge_endpoints(index)?;
-                Some((&self.graph[client], &self.graph[server], &self.graph[index]))
+                Some((
+                    &self.graph[client],
+                    &self.graph[server],
+                    &*self.graph[index],
+                ))
             })
             .collect();
         edges.sort_by(|a, b| {
@@ -100,7 +105,7 @@ impl Graph {
             .chain(incoming)
             .map(|edge| {
                 let (client, server) = (&self.graph[edge.source()], &self.graph[edge.target()]);
-                (client, server, edge.weight())
+                (client, server, &**edge.weight())
             })
             .collect();
         edges.sort_by(|a, b| {
@@ -166,7 +171,7 @@ impl Graph {
         let (client, server) = (self.nodes.get(client)?, self.nodes.get(server)?);
         self.graph
             .edges_connecting(*client, *server)
-            .map(|edge| edge.weight())
+            .map(|edge| &**edge.weight())
             .find(|edge| edge.protocol == protocol && edge.port == port)
     }
 

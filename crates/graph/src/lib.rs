@@ -53,7 +53,7 @@ pub use lesson::Tally;
 pub use lookups::ImpliedLookups;
 pub use nanoseg_flow::Views;
 pub use open_directions::{IsolationOptions, OpenDirections, OpenReason, UnattributedTraffic};
-pub use outside_blocks::{beyond_bound, block_peer};
+pub use outside_blocks::beyond_bound;
 pub use peer::Peer;
 pub use public_entry::{PublicEntry, PublicEntryChoice, public_entries, public_entry_findings};
 pub use requirement::{
