@@ -222,7 +222,10 @@ fn candidates<'a>(change: &Change<'a>, inputs: &EffectInputs<'a>) -> Vec<Candida
                 .edge(client, server, new.protocol, new.port)
                 .filter(|_| is_meant)?;
             let worked = answered(known).saturating_sub(answered(new));
-            let began = known.first.is_some_and(|first| first < change.applied_at);
+            // Known before: who tells of it cannot move that back (rule: told-by-the-receivers-clock).
+            let began = known
+                .known_since()
+                .is_some_and(|first| first < change.applied_at);
             let failed = failures(new);
             let fails = began && worked > 0 && failed > 0 && answered(new) == 0;
             let is_told = |edge: &Edge, outcome| {
