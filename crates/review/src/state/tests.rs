@@ -385,6 +385,22 @@ fn a_rejected_opening_stays_closed_on_purpose() {
 }
 
 #[test]
+fn what_was_rejected_before_is_asked_again_once_approved_traffic_is_blocked() {
+    let (mut state, mut record) = approved(&[80]);
+    propose(&mut state, 81, 4, &mut record);
+    decide(&mut state, "api-2", Verb::Reject, 5, &mut record);
+    assert_eq!(state.need(&desired(81)), Need::Nothing);
+    assert!(state.keep_although_blocked(&call(80), "x", at(6), &mut record));
+    propose(&mut state, 81, 7, &mut record);
+    decide(&mut state, "api-3", Verb::Reject, 8, &mut record);
+    assert_eq!(
+        state.need(&desired(81)),
+        Need::Nothing,
+        "a person has looked"
+    );
+}
+
+#[test]
 fn a_state_of_an_earlier_version_reads_and_its_revisions_trigger_nothing() {
     let (state, _) = approved(&[80, 81]);
     let mut stored = serde_json::to_value(&state).expect("JSON");
