@@ -1,13 +1,13 @@
 //! The API server's public keys, also from a file that may change (keys rotate), and what they verify.
 
-use super::super::Refusal;
+use super::super::{LogLimit, Refusal};
 use super::refusal;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, JwkSet};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 /// A public key.
 struct Key {
@@ -74,6 +74,7 @@ pub fn parse(jwks: &str) -> Result<Keys, String> {
 pub struct KeyFile {
     path: PathBuf,
     read: Mutex<Read>,
+    log: LogLimit,
 }
 
 struct Read {
@@ -98,6 +99,7 @@ impl KeyFile {
                 stamp: None,
                 keys: Arc::default(),
             }),
+            log: LogLimit::default(),
         };
         keys.read_again()?;
         Ok(keys)
@@ -105,8 +107,11 @@ impl KeyFile {
 
     /// Returns the keys that the file has now. If it cannot be read any more, those that it had before.
     pub fn current(&self) -> Arc<Keys> {
-        if let Err(reason) = self.read_again() {
-            tracing::warn!("{reason}; the keys read before stay in use");
+        // Each token that comes would be a line.
+        if let Err(reason) = self.read_again()
+            && let Some(left_out) = self.log.admit("keys", Instant::now())
+        {
+            tracing::warn!(left_out, "{reason}; the keys read before stay in use");
         }
         self.lock().keys.clone()
     }
