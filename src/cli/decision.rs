@@ -10,8 +10,9 @@ use crate::review::resources::{
     Segmentation, Verb,
 };
 use anyhow::{Context, anyhow};
-use kube::api::PostParams;
 use kube::Api;
+use kube::ResourceExt;
+use kube::api::PostParams;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
