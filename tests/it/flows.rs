@@ -53,7 +53,7 @@ fn converted() -> String {
             .drain(..)
             .map(|r| (Source::Capture, r))
             .collect(),
-        scans: seen.scans,
+        scans: seen.scans.into_iter().map(|(_, scan)| scan).collect(),
         names: seen.names.drain(),
         other: seen.other,
         losses: Default::default(),
