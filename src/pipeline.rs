@@ -104,6 +104,7 @@ pub fn generate(
         graph,
         mut findings,
         skipped,
+        ..
     } = build(seen, inventory, options.graph);
     let mut requirements = requirements(&graph, inventory, &options.enforcement);
     let in_scope: Vec<WorkloadId> = inventory

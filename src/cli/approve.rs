@@ -14,7 +14,7 @@ use std::process::ExitCode;
 #[command(
     long_about = "\
 Approve proposals as they are now. The command prints what it approves, and asks for confirmation on a terminal. \
-If a proposal changes in between, the decision is refused. Then the command waits until the controller accepts it, \
+If a proposal changes in between, the decision is refused. A proposal that was rolled back can be approved again. Then the command waits until the controller accepts it, \
 and in mode Enforce until the policy is applied.",
     after_long_help = "\
 Examples:

@@ -10,8 +10,9 @@ use crate::review::resources::{
     Segmentation, Verb,
 };
 use anyhow::{Context, anyhow};
-use kube::api::{ListParams, PostParams};
-use kube::{Api, ResourceExt};
+use kube::Api;
+use kube::ResourceExt;
+use kube::api::PostParams;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -75,19 +76,11 @@ impl Decider {
     }
 
     pub fn proposals(&self) -> anyhow::Result<Vec<PolicyProposal>> {
-        let what = format!("list policyproposals in namespace {}", self.namespace);
-        let list = self.api::<PolicyProposal>();
-        let found = self.client.block_on(list.list(&ListParams::default()));
-        let mut items = found.map_err(|error| ApiError::new(error, what))?.items;
-        items.sort_by_key(ResourceExt::name_any);
-        Ok(items)
+        Ok(self.client.list(Some(&self.namespace))?)
     }
 
     pub fn decisions(&self) -> anyhow::Result<Vec<ProposalDecision>> {
-        let what = format!("list proposaldecisions in namespace {}", self.namespace);
-        let list = self.api::<ProposalDecision>();
-        let found = self.client.block_on(list.list(&ListParams::default()));
-        Ok(found.map_err(|error| ApiError::new(error, what))?.items)
+        Ok(self.client.list(Some(&self.namespace))?)
     }
 
     /// Asks for confirmation on a terminal; elsewhere, and with --yes, returns true.

@@ -156,14 +156,14 @@ fn break_glass(namespace: &str, client: &BlockingClient) -> Option<String> {
     found.annotations().get(BREAK_GLASS).cloned()
 }
 
-/// The text of a condition that needs attention: Ready, WellFormed and WithinCeilings should be true, Covered where the
+/// The text of a condition that needs attention: Ready, WellFormed, WithinCeilings and Trusted should be true, Covered where the
 /// namespace is enforced, Drifted and Degraded false; Learning and Enforcing may be either.
 fn needs_attention(condition: &Condition) -> Option<String> {
     let is_well = match condition.type_.as_str() {
         "Ready" | "Adopted" => condition.status == "True",
         "Drifted" | "Degraded" => condition.status == "False",
         "Covered" | "Exclusive" => condition.status == "True" || condition.reason == "NotEnforced",
-        "WellFormed" | "WithinCeilings" => condition.status == "True",
+        "WellFormed" | "WithinCeilings" | "Trusted" => condition.status == "True",
         _ => condition.status != "Unknown",
     };
     let text = match condition.message.as_str() {

@@ -3,6 +3,7 @@
 use super::plan::EnforcerReport;
 use super::tasks::TaskRestarts;
 use crate::cluster::live::{Kind, Writer};
+use crate::flow::OutOfBounds;
 use crate::record::RecordLine;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -12,7 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 type Labels = Vec<(&'static str, String)>;
@@ -34,6 +35,8 @@ pub struct ControllerMetrics {
     violations: Gauge,
     degraded: Gauge,
     nodes_without_agent: Gauge,
+    out_of_bounds: Family<Labels, Gauge>,
+    one_sided: Gauge,
     open_directions: Gauge,
     uncovered: Gauge,
     malformed: Family<Labels, Gauge>,
@@ -64,6 +67,8 @@ impl Default for ControllerMetrics {
             violations: Gauge::default(),
             degraded: Gauge::default(),
             nodes_without_agent: Gauge::default(),
+            out_of_bounds: Family::default(),
+            one_sided: Gauge::default(),
             open_directions: Gauge::default(),
             uncovered: Gauge::default(),
             malformed: Family::default(),
@@ -146,10 +151,20 @@ impl ControllerMetrics {
             "The number of the last line of the record",
             &self.record_head,
         );
+        gauge(
+            "one_sided_edges",
+            "Edges that only one of two observed ends tells of",
+            &self.one_sided,
+        );
         registry.register(
             "malformed_objects",
             "Objects of the cluster that cannot be read, by kind; the log and the Segmentations name them",
             self.malformed.clone(),
+        );
+        registry.register(
+            "out_of_bounds_connections",
+            "Connections that an agent told of and that have no end on its node, by node; of the hours that are kept as records",
+            self.out_of_bounds.clone(),
         );
         registry.register(
             "cycle_seconds",
@@ -253,6 +268,16 @@ impl ControllerMetrics {
         *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
     }
 
+    /// Sets what agents told of connections of other nodes.
+    pub fn set_out_of_bounds(&self, by_node: &BTreeMap<Arc<str>, OutOfBounds>) {
+        self.out_of_bounds.clear();
+        for (node, told) in by_node {
+            let labels = vec![("node", node.to_string())];
+            let count = i64::try_from(told.connections).unwrap_or(i64::MAX);
+            self.out_of_bounds.get_or_create(&labels).set(count);
+        }
+    }
+
     /// Sets the gauges after a cycle that looked at everything.
     pub fn set_counts(&self, counts: &ClusterCounts) {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
@@ -264,6 +289,7 @@ impl ControllerMetrics {
         self.violations.set(number(counts.violations));
         self.nodes_without_agent
             .set(number(counts.nodes_without_agent));
+        self.one_sided.set(number(counts.one_sided));
         self.open_directions.set(number(counts.open_directions));
         self.uncovered.set(number(counts.uncovered));
         self.altered.set(number(counts.altered));
@@ -285,6 +311,8 @@ pub struct ClusterCounts {
     pub violations: usize,
     /// Nodes with pods whose agent is not connected.
     pub nodes_without_agent: usize,
+    /// Edges that only one of two observed ends tells of.
+    pub one_sided: usize,
     /// Directions of workloads that no proposal isolates.
     pub open_directions: usize,
     /// Pods of enforced namespaces that no policy selects.

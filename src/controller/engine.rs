@@ -20,6 +20,7 @@ mod publish;
 mod segments;
 mod state;
 mod status;
+mod trust;
 mod violations;
 
 pub use enforcer_reports::resume_break_glass;
@@ -429,6 +430,7 @@ impl Engine {
                     violations: violations.len(),
                     ..counts(engine_state, observation)
                 });
+                controller_metrics.set_out_of_bounds(&observation.built.out_of_bounds);
                 self.uncovered = uncovered;
                 self.foreign_pods = coverage::foreign_pods(observation, &in_force);
                 observation.add_cost(began.elapsed());
@@ -563,6 +565,13 @@ fn counts(engine_state: &EngineState, observation: &Observation) -> ClusterCount
     ClusterCounts {
         workloads: observation.inventory.workloads.len(),
         edges: observation.built.graph.inner().edge_count(),
+        one_sided: observation
+            .built
+            .graph
+            .inner()
+            .edge_weights()
+            .filter(|edge| !edge.one_sided.is_empty())
+            .count(),
         enforced: count(|state| {
             let applied = state.applied.as_ref();
             let is_there = applied.is_some_and(|applied| applied.revision.is_some());

@@ -2,7 +2,6 @@
 
 use super::receiver_metrics::ReceiverMetrics;
 use super::room::IntakeRoom;
-use super::store_metrics::StoreMetrics;
 use super::writer::{self, NewBatches, StoreHealth, Writer};
 use crate::flow::Admission;
 use crate::listen::{ConnectionMetrics, ServerTls};
@@ -100,7 +99,7 @@ impl Intake {
     pub async fn run(
         self,
         store: FlowStore,
-        store_metrics: Arc<StoreMetrics>,
+        room: IntakeRoom,
         metrics: Arc<ReceiverMetrics>,
         health: StoreHealth,
         stop: watch::Receiver<bool>,
@@ -108,7 +107,7 @@ impl Intake {
         let queue = self.queue;
         let writer = Writer {
             admission: Admission::new(&store.views()?),
-            room: IntakeRoom::of_store(&store, store_metrics, (self.now)())?,
+            room,
             store,
             metrics,
             health,

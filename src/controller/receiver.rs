@@ -3,9 +3,12 @@
 use super::authenticator::{Check, TokenAuthenticator, warn_of_unbound};
 use super::intake::{Intake, IntakeError, IntakeSettings};
 use super::receiver_metrics::ReceiverMetrics;
+use super::room::IntakeRoom;
 use super::store_metrics::StoreMetrics;
 use super::writer::StoreHealth;
+use crate::flow::HOT_HOURS;
 use crate::listen::{ConnectionMetrics, ServerTls};
+use crate::net::Timestamp;
 use crate::store::{FlowStore, FlowStoreError};
 use crate::wire::{
     Authenticator, Health, HealthError, HealthServer, NatsHealth, NatsSettings, TokenCheck,
@@ -132,10 +135,12 @@ impl Receiver {
     /// # Errors
     /// If a part of it ends before.
     pub async fn run(self, stop: watch::Receiver<bool>) -> Result<(), ReceiverError> {
+        let now: Timestamp = jiff::Timestamp::now().into();
+        let stored = self.store.load_since(now.hour() - HOT_HOURS)?;
+        let room = IntakeRoom::after(&stored, self.store_metrics, now);
+        drop(stored);
         let (metrics, health) = (self.metrics, self.store_health);
-        let taken = self
-            .intake
-            .run(self.store, self.store_metrics, metrics, health, stop);
+        let taken = self.intake.run(self.store, room, metrics, health, stop);
         // Serves also while the last batches are written.
         let (quiet, silent) = watch::channel(false);
         let watched = self.health_server.run(silent);

@@ -1,9 +1,18 @@
-//! How much of a batch there is room for (rule: bounded-memory).
+//! How much of a batch there is room for (rule: bounded-memory), and what a controller takes in all:
+//!
+//! | what | MiB, at most |
+//! |---|---|
+//! | records, names and the budget's memory of them ([`IntakeLimits`]) | 125 |
+//! | edges, scans, names of folded hours ([`crate::store::StoreLimits`]) | 114 |
+//! | a full build beside them: 166 000 records × 2 × 330 bytes | 104 |
+//! | batches: 2 that wait for the store, 2 for the engine | 64 + 20 |
+//! | page caches: 3 connections × 8 | 24 |
+//! | the watched objects of a cluster with 5000 pods | 50 |
+//! | | **501** |
 
 use super::store_metrics::StoreMetrics;
-use crate::flow::{FlowBatch, HOT_HOURS, IntakeBudget, IntakeLimits};
+use crate::flow::{Aggregate, FlowBatch, IntakeBudget, IntakeLimits};
 use crate::net::Timestamp;
-use crate::store::{FlowStore, FlowStoreError};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -17,19 +26,12 @@ pub struct IntakeRoom {
 }
 
 impl IntakeRoom {
-    /// With what the store has already.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    pub fn of_store(
-        store: &FlowStore,
-        metrics: Arc<StoreMetrics>,
-        now: Timestamp,
-    ) -> Result<IntakeRoom, FlowStoreError> {
+    /// With what was stored in the open hours.
+    pub fn after(stored: &Aggregate, metrics: Arc<StoreMetrics>, now: Timestamp) -> IntakeRoom {
         let mut budget = IntakeBudget::new(IntakeLimits::default());
-        budget.note(&store.load_since(now.hour() - HOT_HOURS)?, now);
+        budget.note(stored, now);
         metrics.set_use(budget.usage(now));
-        Ok(IntakeRoom { budget, metrics })
+        IntakeRoom { budget, metrics }
     }
 
     /// Cuts a batch down to what there is room for. If nothing of it is taken, the agent is answered.

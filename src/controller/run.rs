@@ -15,6 +15,7 @@ use super::graph_publisher::GraphPublisher;
 use super::intake::{Intake, IntakeError, IntakeSettings};
 use super::receiver_metrics::ReceiverMetrics;
 use super::record_publisher::RecordPublisher;
+use super::room::IntakeRoom;
 use super::store_metrics::StoreMetrics;
 use super::take_over::{Answer, TakeOver, TakeOverError};
 use super::tasks::{Tasks, keep_running};
@@ -48,7 +49,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
 /// How many batches may wait for the engine; more wait in the store's thread.
-const HEARD: usize = 4;
+const HEARD: usize = 2;
 /// How many folded steps may wait for the engine.
 const FOLDED: usize = 2;
 /// How long all tasks together may take to end.
@@ -292,6 +293,7 @@ impl Replica {
         self.watches.restore(restored.collect());
         // Records of hours before those are folded beside the engine.
         let hot = flows.load_since(now().hour() - HOT_HOURS)?;
+        let room = IntakeRoom::after(&hot, self.store_metrics.clone(), now());
         let live = LiveGraph::new(store.history()?, hot);
         let (heard_in, heard) = mpsc::channel(HEARD);
         let (report_in, reports) = mpsc::unbounded_channel();
@@ -391,13 +393,7 @@ impl Replica {
             }
         }
         let (metrics, health) = (self.receiver_metrics.clone(), self.store_health.clone());
-        let intake = intake.run(
-            flows,
-            self.store_metrics.clone(),
-            metrics,
-            health,
-            stop.clone(),
-        );
+        let intake = intake.run(flows, room, metrics, health, stop.clone());
         tasks.spawn("intake", async { Ok(intake.await?) });
         tasks.run(stop).await?;
         // Nothing depends on it: a failure is logged and is no reason to fail.

@@ -17,7 +17,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 /// How long to wait before the API server is asked again: doubled each time.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
+const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LAST_RETRY: Duration = Duration::from_secs(30);
 /// The most time for one answer.
 const LIMIT: Duration = Duration::from_secs(10);

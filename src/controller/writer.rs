@@ -10,9 +10,9 @@ use crate::wire::Incoming;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
-/// How many batches may wait to be written, decoded: 4 × [`crate::wire::MAX_DECODED_BYTES`] are 128 MiB at most, while they
-/// are decoded, and mostly some hundred KiB.
-pub const QUEUE: usize = 4;
+/// How many batches may wait to be written, decoded: 2 × [`crate::wire::MAX_DECODED_BYTES`] are 64 MiB at most, and mostly
+/// some hundred KiB.
+pub const QUEUE: usize = 2;
 /// How many records are written together at most: a commit takes as long as writing a few hundred.
 const GROUP: usize = 5_000;
 

@@ -15,7 +15,7 @@ use crate::flow::{
 };
 use crate::graph::{
     Built, Graph, GraphOptions, History, IncrementalGraph, InventoryListeners, address_epochs,
-    build_attempts,
+    build_attempts, latest,
 };
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Timestamp;
@@ -130,7 +130,10 @@ impl LiveGraph {
             };
         }
         let ends = self.ends.with_explanations(&delta.ends);
-        let change = standing.learn(&delta, &self.history, &self.hot.between(ends));
+        let mut change = standing.learn(&delta, &self.history, &self.hot.between(ends));
+        if let Some(now) = latest(self.hot.views()) {
+            change.graph.corroborate(self.hot.views(), now);
+        }
         self.incomplete |= change.new_scanner;
         Update {
             touched: change.touched,
@@ -170,12 +173,13 @@ impl LiveGraph {
 
     /// Puts the folded edges of hours in the place of their records. Records that come later for such an hour stay until
     /// it is folded again.
-    pub fn take_folded(&mut self, hours: &BTreeMap<i64, History>) {
+    pub fn take_folded(&mut self, hours: &BTreeMap<i64, History>, most: usize) {
         self.hot.forget_hours(|hour| hours.contains_key(&hour));
         for history in hours.values() {
             self.history.merge(history);
         }
         self.history.bound_outside();
+        self.history.forget(Timestamp::MIN, most);
         self.index();
         self.incomplete = true;
     }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// The columns of [`row`].
-pub const HEADER: [&str; 9] = [
+pub const HEADER: [&str; 10] = [
     "client",
     "server",
     "port",
@@ -21,6 +21,7 @@ pub const HEADER: [&str; 9] = [
     "first seen",
     "last seen",
     "via",
+    "seen by",
 ];
 
 /// A peer by its name: an outside address with its DNS names.
@@ -64,7 +65,19 @@ pub fn row(graph: &Graph, (client, server, edge): (&Peer, &Peer, &Edge)) -> Vec<
         edge.first.map(moment).unwrap_or_default(),
         edge.last.map(moment).unwrap_or_default(),
         text(services.join(", ")),
+        text(observers(edge)),
     ]
+}
+
+/// The nodes whose agents saw the edge, and those that should have seen it and did not.
+fn observers(edge: &Edge) -> String {
+    let mut words = edge.observers.to_string();
+    if !edge.one_sided.is_empty() {
+        words.push_str(&format!("; one-sided: not by {}", edge.one_sided));
+    } else if !edge.waiting.is_empty() {
+        words.push_str(&format!("; not yet by {}", edge.waiting));
+    }
+    words
 }
 
 /// The page of all edges from one end of the map to another; `None` if there are none.

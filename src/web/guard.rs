@@ -48,7 +48,7 @@ pub async fn protect(
     let answered = async {
         let uri = below?;
         if let Some(connection) = &connection {
-            let stays = connection.stay(&Arc::from(OWNER));
+            let stays = connection.stay(Some(OWNER));
             stays.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
         }
         *request.uri_mut() = uri;

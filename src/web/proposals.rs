@@ -57,7 +57,13 @@ pub fn one(frame: &Frame, view: &View, namespace: &str, name: &str) -> Option<St
     let body = html! {
         p {
             (risk(&review.risk)) " " (phase(proposal.phase())) " for "
-            (frame.link(&workload_path(&id), &id.to_string())) ": " (review.reason)
+            // A namespace's default deny is of no workload.
+            @if view.workload(&id.namespace, &id.kind, &id.name).is_some() {
+                (frame.link(&workload_path(&id), &id.to_string()))
+            } @else {
+                (id.to_string())
+            }
+            ": " (review.reason)
         }
         "\n"
         @if let Some(status) = &proposal.status { (decided(status)) }

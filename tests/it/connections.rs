@@ -1,7 +1,7 @@
 //! Ten thousand connections without a right against each port of real processes that may have few files open
 //! (rule: connections-are-bounded), and certificates that change (rule: certificates-are-read-again).
 
-mod attack;
+pub mod attack;
 mod receiver;
 
 use crate::support::free_port;

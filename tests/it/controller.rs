@@ -2,6 +2,7 @@
 //! real token. (tests/it/story has real traffic, real enforcement and the real agent.)
 
 pub mod agent;
+mod observers;
 pub mod operator;
 pub mod process;
 mod rollback;
@@ -9,6 +10,7 @@ mod taken_over;
 mod trust;
 pub mod world;
 
+use crate::connections::attack::{Attack, agents_port, http_port};
 use crate::support::kubernetes::{Cluster, PATIENCE, until};
 use agent::Agent;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -649,4 +651,30 @@ fn a_record_that_cannot_be_published_does_not_delay_decisions() {
     cluster.run(delete());
     let (tail, _) = until_published(cluster, &controller);
     assert_eq!(tail.check(None).1, []);
+}
+
+/// (rule: connections-are-bounded)
+#[test]
+fn ten_thousand_connections_against_each_port_leave_the_lease_held_and_a_batch_arrives() {
+    let Some(cluster) = Cluster::get() else {
+        return;
+    };
+    let mut controller = Controller::start(cluster, "crowd", &[]);
+    let world = World::make(cluster);
+    let mut agent = Agent::new(cluster, &controller);
+    let ports = [
+        (controller.listen, agents_port(false)),
+        (controller.metrics, http_port("/metrics")),
+    ];
+    for (address, said) in ports {
+        let attack = Attack::start(address, &said);
+        agent.see(&world, ("web", "api", 8080), Verdict::Established, 1);
+        let attack = attack.complete();
+        agent.see(&world, ("web", "api", 8080), Verdict::Established, 1);
+        controller.until_ready();
+        // A leader that loses the Lease ends.
+        controller.until_leading();
+        drop(attack);
+    }
+    assert_eq!(controller.stop(), 0);
 }

@@ -159,6 +159,29 @@ fn the_agent_runs_on_every_node_with_a_token_for_the_controller_only() {
     assert_eq!(tokens[0].audience.as_deref(), Some("nanoseg"));
 }
 
+/// A node may have addresses that the internet reaches. (rule: connections-are-bounded)
+#[test]
+fn the_agents_metrics_are_on_the_nodes_address_in_the_cluster_only() {
+    let pod = agent();
+    let container = only(&pod);
+    let mut arguments = container.args.iter().flatten();
+    let listen = arguments.find_map(|argument| argument.strip_prefix("--metrics-listen="));
+    assert_eq!(listen, Some("$(NODE_ADDRESS):9465"));
+    let mut variables = container.env.iter().flatten();
+    let address = variables.find(|variable| variable.name == "NODE_ADDRESS");
+    let source = address.and_then(|variable| variable.value_from.as_ref()?.field_ref.as_ref());
+    assert_eq!(source.expect("a field").field_path, "status.hostIP");
+    // Probes go to the pod's address, which is the node's.
+    assert_eq!(pod.host_network, Some(true));
+    for probe in [&container.liveness_probe, &container.readiness_probe] {
+        let get = probe.as_ref().and_then(|probe| probe.http_get.as_ref());
+        assert_eq!(get.expect("a request").host, None);
+    }
+    let chart = folder("helm/nanoseg/templates/agent").join("daemon-set.yaml");
+    let chart = std::fs::read_to_string(chart).expect("the chart");
+    assert!(chart.contains("--metrics-listen=$(NODE_ADDRESS):9465"));
+}
+
 /// Every mounted volume exists, and every file in an argument is in a mounted volume.
 #[test]
 fn arguments_use_only_mounted_files() {
@@ -189,7 +212,11 @@ fn arguments_use_only_mounted_files() {
 #[test]
 fn arguments_are_existing_options() {
     for (pod, from_environment) in [(agent(), &["--node", "node-1"][..]), (controller(), &[])] {
-        let arguments = only(&pod).args.clone().unwrap_or_default();
+        let arguments = only(&pod).args.iter().flatten();
+        // The kubelet puts the value of the variable there.
+        let arguments: Vec<String> = arguments
+            .map(|argument| argument.replace("$(NODE_ADDRESS)", "fd00::1"))
+            .collect();
         let all = arguments
             .iter()
             .map(String::as_str)

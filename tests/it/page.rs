@@ -8,6 +8,7 @@ mod live;
 mod narrow;
 mod opening;
 mod risks;
+mod slow;
 
 use crate::operator::shop::{Shop, proposal};
 use crate::support::kubernetes::{Cluster, PATIENCE, until};

@@ -255,6 +255,9 @@ codes! {
     ScanShadow "scan-shadow" Warning
         "A client that scanned ports also got answers, and a proposed policy would allow those connections."
         "Find out what runs in that client before approving.";
+    OneSided "one-sided" Warning
+        "The agent of only one end tells of a connection that a proposed policy would allow, though the agent of the other end should have seen it too, or has not told of that time yet."
+        "Look at the node that tells of it before approving: it may be taken over. Where its agent merely lags, the finding goes by itself.";
     FirstSeenToday "first-seen-today" Note
         "A connection that a proposed policy would allow was seen for the first time within the last 24 hours."
         "Check that somebody changed something today that explains it.";

@@ -1,7 +1,9 @@
 //! What a batch of an agent may tell, by the receiver's clock (rule: told-by-the-receivers-clock). An agent speaks of
 //! what its own sources saw, of times that its spool explains, and of each time once.
 
-use super::{FlowBatch, FlowRecord, Loss, NameEntry, SPOOL_REACH, ScanSummary, Source, Told};
+use super::{
+    FlowBatch, FlowRecord, Loss, NameEntry, NamedBy, SPOOL_REACH, ScanSummary, Source, Told,
+};
 use nanoseg_net::{TimeSpans, Timestamp};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -168,7 +170,12 @@ impl Times {
         Ok(())
     }
 
+    /// An agent's sources see who answered; what says a name of its own accord is none of them.
     fn admit_name(&self, entry: &mut NameEntry) -> Result<(), Loss> {
+        match entry.by {
+            NamedBy::Resolver(_) => {}
+            NamedBy::Unknown | NamedBy::Source => return Err(Loss::ClaimRefused),
+        }
         self.admit_times(entry.from, entry.until)?;
         entry.from = entry.from.max(self.earliest);
         entry.until = entry.until.min(self.latest.plus_secs(LONGEST_NAME));

@@ -259,6 +259,7 @@ impl Aggregate {
         let (records, scans) = count_once(observed, listeners, epochs, max_failed_targets);
         FlowResult {
             out_of_bounds,
+            views: self.views.clone(),
             counters: counters(&records),
             records,
             scans: merge_scans(self.scans, scans),
@@ -284,6 +285,7 @@ impl Aggregate {
         let (records, scans) = count_once(observed, listeners, epochs, max_failed_targets);
         FlowResult {
             out_of_bounds,
+            views: self.views.clone(),
             counters: counters(&records),
             records,
             scans: merge_scans(self.scans.clone(), scans),

@@ -103,6 +103,7 @@ mod tests {
             opening: Opening::Handshake,
             labels: None,
             observers: Default::default(),
+            told: None,
             connections: 1,
             datagrams: 0,
             bytes_to_server: 10,

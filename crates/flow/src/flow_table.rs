@@ -3,7 +3,7 @@
 use super::record_builder::{RecordBuilder, ScanSummary};
 use super::{
     AddressEpochs, ConnectionSink, ConnectionTable, Decoded, FlowConfig, FlowCounters, FlowRecord,
-    Listeners, NameTable, Observers, OtherTraffic, OutOfBounds, PacketBatch,
+    Listeners, NameTable, Observers, OtherTraffic, OutOfBounds, PacketBatch, Views,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,6 +23,8 @@ pub struct FlowResult {
     pub other_overflow: u64,
     /// What agents told of connections of other nodes, by node. Nothing else follows from it.
     pub out_of_bounds: BTreeMap<Arc<str>, OutOfBounds>,
+    /// When each node's agent observed.
+    pub views: Views,
 }
 
 /// A connection table whose ended connections go to the sink `S`. `L` knows the listeners.
@@ -52,6 +54,7 @@ impl<L: Listeners> FlowTable<L, RecordBuilder> {
             other,
             other_overflow,
             out_of_bounds: BTreeMap::new(),
+            views: Views::new(),
         }
     }
 }

@@ -6,15 +6,17 @@ use super::end_nodes::end_nodes;
 use super::history::History;
 use super::lookups::{self, ImpliedLookups};
 use super::{
-    Graph, MAX_OBSERVERS, Peer, findings, implied_edges, outside_blocks, port_scan, service_gaps,
+    Graph, MAX_OBSERVERS, Peer, findings, implied_edges, latest, outside_blocks, port_scan,
+    service_gaps,
 };
 use nanoseg_finding::Finding;
-use nanoseg_flow::{FlowRecord, FlowResult, Popularity, Told};
+use nanoseg_flow::{FlowRecord, FlowResult, OutOfBounds, Popularity, Told};
 use nanoseg_inventory::{Inventory, WorkloadId};
 use nanoseg_net::{self as net, Protocol};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// What an operator may choose.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +51,8 @@ pub struct Built {
     pub findings: Vec<Finding>,
     /// Flow records that became no edge, by reason (connections counted).
     pub skipped: BTreeMap<&'static str, u64>,
+    /// What agents told of connections of other nodes, by node: nothing else follows from it.
+    pub out_of_bounds: BTreeMap<Arc<str>, OutOfBounds>,
 }
 
 /// Client, server, protocol, port.
@@ -114,6 +118,9 @@ pub(super) fn assemble(
     for ((client, server, _, _), edge) in &edges {
         graph.add_edge(client, server, edge.clone());
     }
+    if let Some(now) = latest(&seen.views) {
+        graph.corroborate(&seen.views, now);
+    }
     findings.extend(findings::findings(&graph, attribution.inventory));
     findings.extend(findings::not_expressible(&seen.other, attribution));
     findings.extend(findings::out_of_bounds(&seen.out_of_bounds));
@@ -122,6 +129,7 @@ pub(super) fn assemble(
             graph,
             findings,
             skipped,
+            out_of_bounds: seen.out_of_bounds.clone(),
         },
         edges,
         scans,

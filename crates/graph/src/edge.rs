@@ -93,6 +93,12 @@ pub struct Edge {
     /// Which of them stand at its ends, and which agents that do saw nothing of it.
     #[serde(skip)]
     pub sightings: Sightings,
+    /// Nodes whose agents should have seen its answered connections, and did not ([`super::Graph::corroborate`]).
+    #[serde(skip)]
+    pub one_sided: Observers,
+    /// Nodes whose agents should have seen them, and may still tell of them.
+    #[serde(skip)]
+    pub waiting: Observers,
     /// When it was told by the receiver's clock, or its own times where nobody told it. Who tells it cannot move these
     /// back. `None` for an implied edge.
     #[serde(skip)]
@@ -127,6 +133,8 @@ impl Edge {
             evidence_total: 0,
             observers: Observers::default(),
             sightings: Sightings::default(),
+            one_sided: Observers::default(),
+            waiting: Observers::default(),
             told: None,
             tally: Tally::default(),
         }
@@ -227,6 +235,11 @@ impl Edge {
         self.evidence
             .sort_by(|a, b| (a.first, a).cmp(&(b.first, b)));
         self.evidence.truncate(Edge::MAX_EVIDENCE);
+    }
+
+    /// Returns true if no agent is silent that should have seen its answered connections.
+    pub fn is_corroborated(&self) -> bool {
+        self.one_sided.is_empty() && self.waiting.is_empty()
     }
 
     /// Since when it is known by the receiver's clock: nobody told of it before. The time of its first connection where

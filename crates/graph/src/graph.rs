@@ -1,7 +1,8 @@
 //! The communication graph itself: peers and edges in a petgraph, with one node per peer and one
 //! edge per (client, server, protocol, port).
 
-use super::{Edge, Peer};
+use super::{Corroboration, Edge, Outcome, Peer};
+use nanoseg_flow::{Observers, Views};
 use nanoseg_inventory::WorkloadId;
 use nanoseg_net::{Protocol, Timestamp};
 use petgraph::Direction;
@@ -9,12 +10,13 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// Peers and edges. Built by [`super::build`]; iteration is always in the order of peers, protocol
 /// and port, so the same traffic prints the same way.
 #[derive(Debug, Clone, Default)]
 pub struct Graph {
-    graph: DiGraph<Peer, Edge>,
+    graph: DiGraph<Peer, Arc<Edge>>,
     nodes: BTreeMap<Peer, NodeIndex>,
     /// DNS names under which outside addresses were looked up.
     pub names: BTreeMap<IpAddr, BTreeSet<String>>,
@@ -25,7 +27,7 @@ pub struct Graph {
 
 impl Graph {
     /// The petgraph, for algorithms.
-    pub fn inner(&self) -> &DiGraph<Peer, Edge> {
+    pub fn inner(&self) -> &DiGraph<Peer, Arc<Edge>> {
         &self.graph
     }
 
@@ -42,7 +44,25 @@ impl Graph {
     /// Adds an edge; the caller sees to it that each (client, server, protocol, port) comes once.
     pub fn add_edge(&mut self, client: &Peer, server: &Peer, edge: Edge) {
         let (client, server) = (self.add_peer(client), self.add_peer(server));
-        self.graph.add_edge(client, server, edge);
+        self.graph.add_edge(client, server, Arc::new(edge));
+    }
+
+    /// Notes on each edge which agents should have seen it and did not, or may still tell of it
+    /// (rule: edge-has-two-observers). `now` is the time by the receiver's clock.
+    pub fn corroborate(&mut self, views: &Views, now: Timestamp) {
+        for edge in self.graph.edge_weights_mut() {
+            let found = edge.corroboration(Outcome::Answered, views, now);
+            let (one_sided, waiting) = match found {
+                Corroboration::OneSided(nodes) => (nodes, Observers::default()),
+                Corroboration::Waiting(nodes) => (Observers::default(), nodes),
+                _ => Default::default(),
+            };
+            // An edge that other copies of the graph share is copied only if it changes.
+            if (&edge.one_sided, &edge.waiting) != (&one_sided, &waiting) {
+                let edge = Arc::make_mut(edge);
+                (edge.one_sided, edge.waiting) = (one_sided, waiting);
+            }
+        }
     }
 
     /// The first and the last time of any edge.
@@ -65,7 +85,11 @@ impl Graph {
             .edge_indices()
             .filter_map(|index| {
                 let (client, server) = self.graph.edge_endpoints(index)?;
-                Some((&self.graph[client], &self.graph[server], &self.graph[index]))
+                Some((
+                    &self.graph[client],
+                    &self.graph[server],
+                    &*self.graph[index],
+                ))
             })
             .collect();
         edges.sort_by(|a, b| {
@@ -86,7 +110,7 @@ impl Graph {
             .chain(incoming)
             .map(|edge| {
                 let (client, server) = (&self.graph[edge.source()], &self.graph[edge.target()]);
-                (client, server, edge.weight())
+                (client, server, &**edge.weight())
             })
             .collect();
         edges.sort_by(|a, b| {
@@ -152,7 +176,7 @@ impl Graph {
         let (client, server) = (self.nodes.get(client)?, self.nodes.get(server)?);
         self.graph
             .edges_connecting(*client, *server)
-            .map(|edge| edge.weight())
+            .map(|edge| &**edge.weight())
             .find(|edge| edge.protocol == protocol && edge.port == port)
     }
 

@@ -90,7 +90,8 @@ pub fn estimate(graph: &Graph, begin: Timestamp, end: Timestamp) -> Learning {
     let edges = graph.edges();
     let learned: Vec<_> = edges
         .iter()
-        .filter(|(_, _, e)| e.lesson == Lesson::Learned)
+        // What only one of two observed ends tells of takes learning to no goal (rule: edge-has-two-observers).
+        .filter(|(_, _, e)| e.lesson == Lesson::Learned && e.is_corroborated())
         .collect();
     let grid = Grid::over(begin, end, learned.iter().map(|(_, _, edge)| &edge.windows));
     let mut workloads: BTreeMap<WorkloadId, Vec<&Edge>> = BTreeMap::new();

@@ -53,13 +53,13 @@ pub use lesson::Tally;
 pub use lookups::ImpliedLookups;
 pub use nanoseg_flow::Views;
 pub use open_directions::{IsolationOptions, OpenDirections, OpenReason, UnattributedTraffic};
-pub use outside_blocks::{beyond_bound, block_peer};
+pub use outside_blocks::beyond_bound;
 pub use peer::Peer;
 pub use public_entry::{PublicEntry, PublicEntryChoice, public_entries, public_entry_findings};
 pub use requirement::{
     End, Requirement, Requiring, ServiceEnforcement, ServiceEnforcements, requirements,
 };
-pub use sightings::{Corroboration, MAX_OBSERVERS, Outcome, Sightings};
+pub use sightings::{Corroboration, MAX_OBSERVERS, Outcome, Sightings, latest};
 pub use stored_edge::StoredEdge;
 pub use unattributed::{Unattributed, UnattributedReason};
 pub use vantage::{CaptureNodes, Certainty, InView, UnseenPod, Vantage, nodes_of_capture};

@@ -6,21 +6,31 @@ use super::edge::Edge;
 use super::peer::Peer;
 use super::{Unattributed, UnattributedReason};
 use ipnet::IpNet;
-use nanoseg_flow::stand_in_address;
+use nanoseg_flow::{is_stand_in, stand_in_address};
 use nanoseg_net::{AddressBlocks, BlockLimits, Protocol};
 use std::collections::BTreeMap;
 
-/// One port of a workload with its outside clients, or one workload with the outside servers that it calls at a port.
-type Fan<'a> = (&'a Peer, Protocol, u16, bool);
+/// One port of a workload with its outside clients, or one workload with the outside servers that it calls at a port;
+/// and the same for clients and servers that nobody can name, by the reason.
+type Fan<'a> = (&'a Peer, Protocol, u16, bool, UnattributedReason);
 
-/// The peer of a block: somebody who has no name. The address is a stand-in.
-pub fn block_peer(block: IpNet) -> Peer {
+/// The peer of a block: somebody who has no name, for that reason. The address is a stand-in.
+fn block_peer(block: IpNet, reason: UnattributedReason) -> Peer {
     let name = block.to_string();
     Peer::Unattributed(Unattributed {
         address: stand_in_address(&name),
         name: Some(name),
-        reason: UnattributedReason::OutsideBlock,
+        reason,
     })
+}
+
+/// What an end is counted by, where there may be too many such: the address or its block, and why it has no name.
+fn countable(peer: &Peer) -> Option<(IpNet, UnattributedReason)> {
+    match peer {
+        Peer::Outside(address) => Some((IpNet::from(*address), UnattributedReason::OutsideBlock)),
+        Peer::Unattributed(who) => Some((who.block()?, who.reason)),
+        Peer::Workload(_) | Peer::ApiServer | Peer::Node(_) => None,
+    }
 }
 
 /// Which edges are to be counted by a block: the key of each, and the key of the edge with the block in its place.
@@ -32,16 +42,14 @@ pub fn beyond_bound<'k>(
     for key in keys {
         let (client, server, protocol, port) = key;
         for (near, far, of_clients) in [(server, client, true), (client, server, false)] {
-            if let (Peer::Workload(_), Some(block)) = (near, far.outside_block()) {
-                let fan = fans
-                    .entry((near, *protocol, *port, of_clients))
-                    .or_default();
-                fan.push((block, key));
+            if let (Peer::Workload(_), Some((block, reason))) = (near, countable(far)) {
+                let fan = (near, *protocol, *port, of_clients, reason);
+                fans.entry(fan).or_default().push((block, key));
             }
         }
     }
     let mut moves = Vec::new();
-    for ((_, _, _, of_clients), members) in fans {
+    for ((_, _, _, of_clients, reason), members) in fans {
         if members.len() <= limits.addresses {
             continue;
         }
@@ -56,7 +64,7 @@ pub fn beyond_bound<'k>(
             }
             let (mut client, mut server, protocol, port) = key.clone();
             let far = if of_clients { &mut client } else { &mut server };
-            *far = block_peer(place);
+            *far = block_peer(place, reason);
             moves.push((key.clone(), (client, server, protocol, port)));
         }
     }
@@ -88,18 +96,22 @@ impl Peer {
     pub fn outside_block(&self) -> Option<IpNet> {
         match self {
             Peer::Outside(address) => Some(IpNet::from(*address)),
-            Peer::Unattributed(who) => who.block(),
+            Peer::Unattributed(who) if who.reason == UnattributedReason::OutsideBlock => {
+                who.block()
+            }
             _ => None,
         }
     }
 }
 
 impl Unattributed {
-    /// The block that outside addresses are counted by, if it is one.
+    /// The address, or the block that it is counted by. `None`: it has a name.
     pub fn block(&self) -> Option<IpNet> {
-        let name = self.name.as_deref();
-        let name = name.filter(|_| self.reason == UnattributedReason::OutsideBlock);
-        name?.parse().ok()
+        match self.name.as_deref() {
+            None => Some(IpNet::from(self.address)),
+            Some(name) if is_stand_in(self.address) => name.parse().ok(),
+            Some(_) => None,
+        }
     }
 }
 
@@ -156,7 +168,8 @@ mod tests {
         assert_eq!(connections(&edges), 40_000);
         let singles = edges.keys().filter(|key| matches!(key.0, Peer::Outside(_)));
         assert_eq!(singles.count(), BlockLimits::OUTSIDE.addresses);
-        let internet = block_peer("0.0.0.0/0".parse().unwrap());
+        let internet = "0.0.0.0/0".parse().unwrap();
+        let internet = block_peer(internet, UnattributedReason::OutsideBlock);
         let rest = &edges[&(internet, web(), Protocol::Tcp, 443)];
         assert!(
             matches!(rest.lesson, Lesson::Ignored(_)),
@@ -197,6 +210,28 @@ mod tests {
         let before = edges.clone();
         bound(&mut edges);
         assert_eq!(edges, before);
+    }
+
+    #[test]
+    fn addresses_that_nobody_can_name_are_bounded_as_well_and_keep_their_reason() {
+        let unknown = |(key, edge): (EdgeKey, Edge)| {
+            let Peer::Outside(address) = key.0 else {
+                panic!("an outside client");
+            };
+            let reason = UnattributedReason::UnknownPod;
+            let client = Peer::Unattributed(Unattributed::at(address, reason));
+            ((client, key.1, key.2, key.3), edge)
+        };
+        let mut edges: Edges = clients(0..20_000).into_iter().map(unknown).collect();
+        bound(&mut edges);
+        assert!(
+            edges.len() <= BlockLimits::OUTSIDE.total(),
+            "{}",
+            edges.len()
+        );
+        assert_eq!(connections(&edges), 40_000);
+        let same = |key: &EdgeKey| matches!(&key.0, Peer::Unattributed(who) if who.reason == UnattributedReason::UnknownPod);
+        assert!(edges.keys().all(same));
     }
 
     #[test]

@@ -211,6 +211,12 @@ impl Side {
     }
 }
 
+/// The latest time that any agent told of: not after the receiver's by more than a minute. `None` without agents.
+pub fn latest(views: &Views) -> Option<Timestamp> {
+    let ends = views.values().filter_map(|view| Some(view.range()?.1));
+    ends.max()
+}
+
 /// What the silence of several nodes means, of which the connection must have passed one.
 fn silence_of_all(
     nodes: &Observers,

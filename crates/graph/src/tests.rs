@@ -7,6 +7,7 @@ mod history;
 mod observers;
 mod peer_labels;
 mod resolvers;
+mod scans;
 
 use super::testing::{START, cluster, ip, record, udp};
 use super::{

@@ -224,12 +224,12 @@ impl ConnectionHandle {
         connections.lock().admission.reached(*id, stage);
     }
 
-    /// Says that the connection has shown a right, whose `owner` may have a few connections. It has no time limit and
-    /// yields to none without a right, until the returned value is dropped.
+    /// Says that the connection has shown a right, whose `owner` may have a few connections; `None`: nobody knows whose
+    /// it is. It has no time limit and yields to none without a right, until the returned value is dropped.
     ///
     /// # Errors
     /// If there is no room for it.
-    pub fn authenticate(&self, owner: &Arc<str>) -> Result<Authenticated, NoRoom> {
+    pub fn authenticate(&self, owner: Option<&str>) -> Result<Authenticated, NoRoom> {
         self.stay(owner)?;
         Ok(Authenticated(self.clone()))
     }
@@ -238,10 +238,11 @@ impl ConnectionHandle {
     ///
     /// # Errors
     /// If there is no room for it.
-    pub fn stay(&self, owner: &Arc<str>) -> Result<(), NoRoom> {
+    pub fn stay(&self, owner: Option<&str>) -> Result<(), NoRoom> {
         let Handle { id, connections } = &*self.0;
+        let owner = owner.map_or_else(|| format!("connection {id}").into(), Arc::from);
         let mut table = connections.lock();
-        match table.admission.authenticate(*id, owner) {
+        match table.admission.authenticate(*id, &owner) {
             Ok(yields) => {
                 if let Some(standing) = table.standings.get(id) {
                     standing.send_replace(Standing::Authenticated);

@@ -58,7 +58,7 @@ impl Served {
             listener = listener.with_tls(tls, b"h2").unwrap();
         }
         let right = |Extension(connection): Extension<ConnectionHandle>| async move {
-            let stays = connection.stay(&Arc::from("owner"));
+            let stays = connection.stay(Some("owner"));
             stays.map_or("no room", |()| "welcome")
         };
         let slow = |body: String| async move { body };

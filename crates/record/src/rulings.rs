@@ -1,6 +1,6 @@
 //! What a record proves about the state beside it: which policies were approved, which of them was to be in force
-//! last, and how each namespace is segmented. State that says something else was altered (rule:
-//! state-is-what-the-record-proves).
+//! last, and how each namespace is segmented. State that says something else was altered
+//! (rule: state-is-what-the-record-proves).
 
 use crate::{Action, ActionKind, Digest, Mode, RecordLine, RemainingPolicies};
 use nanoseg_net::Timestamp;

@@ -39,6 +39,9 @@ pub fn may_approve(
             "it is for a workload whose images are not approved: {code}"
         ));
     }
+    if has(Code::OneSided) {
+        return Err("only one of two observed ends tells of a connection that it opens".into());
+    }
     let error = Severity::Error.to_string();
     if let Some(line) = impact.findings.iter().find(|line| line.severity == error) {
         return Err(format!("there is an error: {}", line.code));
@@ -168,6 +171,7 @@ mod tests {
         let check = |impact: &Impact, blocked| may_approve(&segment, impact, blocked);
         assert!(check(&impact(&[Code::PortScan]), false).is_err());
         assert!(check(&impact(&[Code::PublicEntry]), false).is_err());
+        assert!(check(&impact(&[Code::OneSided]), false).is_err());
         assert!(check(&impact(&[Code::BlockedTraffic]), false).is_err());
         assert!(check(&impact(&[Code::ClosedOnPurpose]), false).is_err());
         assert!(check(&impact(&[]), true).is_err());

@@ -164,7 +164,7 @@ pub fn effect_of(change: &Change<'_>, inputs: &EffectInputs<'_>) -> Result<Effec
         },
     );
     let blocked = match worst {
-        Some(traffic) => Some((traffic, remedy(change, inputs.inventory)?)),
+        Some(traffic) => Some((traffic, remedy(change, inputs)?)),
         None => None,
     };
     Ok(Effect {
@@ -173,11 +173,11 @@ pub fn effect_of(change: &Change<'_>, inputs: &EffectInputs<'_>) -> Result<Effec
     })
 }
 
-fn remedy(change: &Change<'_>, inventory: &Inventory) -> Result<Remedy, EvaluateError> {
+fn remedy(change: &Change<'_>, inputs: &EffectInputs<'_>) -> Result<Remedy, EvaluateError> {
     if change.intent_before.is_none() {
         return Ok(Remedy::AskPerson(NotAutomatic::NoRevisionBefore));
     }
-    if reopens::reopens(change, inventory)? {
+    if reopens::reopens(change, inputs)? {
         return Ok(Remedy::AskPerson(NotAutomatic::Reopens));
     }
     Ok(Remedy::RollBack)

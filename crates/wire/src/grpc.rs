@@ -4,6 +4,7 @@
 
 mod client;
 mod codec;
+mod message_time;
 mod server;
 mod stream;
 

@@ -177,15 +177,34 @@ async fn from_file(
             },
         });
     }
+    let authority = authority_file(&file, &wanted);
     let options = KubeConfigOptions {
         context: Some(wanted),
         ..KubeConfigOptions::default()
     };
     let config = Config::from_custom_kubeconfig(file, &options).await;
-    config.map_err(|e| ConnectError::Unusable {
+    let mut config = config.map_err(|e| ConnectError::Unusable {
         source_name: name.to_owned(),
         reason: describe(&e),
-    })
+    })?;
+    // The client reads it again every minute, as it does with the pod's own.
+    config.root_cert_file = authority;
+    Ok(config)
+}
+
+/// The file of the API server's authority, if the kubeconfig names one and does not hold its content.
+/// (rule: certificates-are-read-again)
+fn authority_file(file: &Kubeconfig, context: &str) -> Option<PathBuf> {
+    let mut contexts = file.contexts.iter();
+    let context = contexts.find(|named| named.name == context)?;
+    let name = &context.context.as_ref()?.cluster;
+    let mut clusters = file.clusters.iter();
+    let cluster = clusters.find(|named| named.name == *name)?;
+    let cluster = cluster.cluster.as_ref()?;
+    match cluster.certificate_authority_data {
+        Some(_) => None,
+        None => cluster.certificate_authority.as_ref().map(PathBuf::from),
+    }
 }
 
 fn from_pod(settings: &ConnectSettings) -> Result<Config, ConnectError> {
@@ -284,6 +303,22 @@ mod tests {
             error.contains("it has prod") && error.contains("--context"),
             "{error}"
         );
+    }
+
+    #[tokio::test]
+    async fn an_authority_that_a_kubeconfig_names_by_its_file_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = rcgen::generate_simple_self_signed(["api".to_owned()]).unwrap();
+        let ca = write(folder.path(), "ca.crt", &authority.cert.pem());
+        let named = config_of("prod", "shop").replace(
+            "server: 'http://127.0.0.1:1'",
+            "server: 'https://127.0.0.1:1', certificate-authority: ca.crt",
+        );
+        let path = write(folder.path(), "config", &named);
+        let settings = at(&path, None);
+        let config = from_file(read(&path).unwrap(), "config", &settings).await;
+        assert_eq!(config.unwrap().root_cert_file, Some(ca));
+        assert!(connect(&settings).await.is_ok());
     }
 
     #[test]

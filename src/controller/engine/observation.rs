@@ -277,7 +277,7 @@ impl Observation {
     pub fn take_folded(&mut self, news: FoldNews) {
         match news {
             FoldNews::Hours(hours) => {
-                self.live.take_folded(&hours);
+                self.live.take_folded(&hours, most_edges());
                 self.incomplete = true;
             }
             FoldNews::Until(hour) => self.live.forget_hours(hour),
@@ -291,8 +291,7 @@ impl Observation {
             .is_none_or(|tidied| now.secs_since(tidied) >= 60);
         if is_due && self.generation.is_some() {
             let before = Timestamp::from_hour(now.hour() - KEPT_HOURS);
-            let most = usize::try_from(StoreLimits::default().edges).unwrap_or(usize::MAX);
-            self.live.tidy(&self.inventory, now, before, most);
+            self.live.tidy(&self.inventory, now, before, most_edges());
             self.tidied = Some(now);
         }
     }
@@ -319,4 +318,9 @@ impl Observation {
             }
         }
     }
+}
+
+/// How many edges of all time there may be.
+fn most_edges() -> usize {
+    usize::try_from(StoreLimits::default().edges).unwrap_or(usize::MAX)
 }

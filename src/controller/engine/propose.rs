@@ -356,8 +356,14 @@ fn basis(
     for (client, server, edge) in graph.edges_of(&own) {
         let lesson = edge.lesson.teaches();
         seen.insert(format!(
-            "{client} {server} {} {} {lesson}",
-            edge.port, edge.protocol
+            "{client} {server} {} {} {lesson}{}",
+            edge.port,
+            edge.protocol,
+            if edge.is_corroborated() {
+                ""
+            } else {
+                " one-sided"
+            }
         ));
     }
     seen.extend(

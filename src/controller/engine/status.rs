@@ -10,6 +10,7 @@ use super::observation::Observation;
 use super::propose;
 use super::publish::Published;
 use super::state::{EngineState, SegmentState};
+use super::trust;
 use crate::cluster::live::{Kind, Malformed, Writer};
 use crate::controller::pending_writes::{PendingWrites, key_of};
 use crate::finding::Finding;
@@ -203,12 +204,24 @@ fn facts(
         drifted(namespace, around),
         degraded::degraded(engine_state, namespace, theirs, around),
         observed(engine_state, namespace, around),
+        trusted(namespace, around),
         covered(engine_state, namespace, around),
         exclusive(engine_state, namespace, around),
         well_formed(namespace, around),
         within_ceilings(segment),
         adopted(namespace, around),
     ]
+}
+
+/// Does every agent tell of its own node only, and do the agents of both ends agree?
+fn trusted(namespace: &str, around: &Circumstances<'_>) -> Fact {
+    let trust = trust::of(namespace, around.observation);
+    Fact {
+        kind: "Trusted",
+        is_true: trust.is_whole,
+        reason: trust.reason,
+        message: trust.message,
+    }
 }
 
 /// Does some policy select every pod of the namespace?

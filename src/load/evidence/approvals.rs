@@ -131,6 +131,8 @@ mod tests {
                 number,
                 digest: policy_digest(&policy),
                 policy,
+                base: *base,
+                intent: Default::default(),
                 proposal: format!("db-{number}"),
                 decided_by: (*by).into(),
                 at,

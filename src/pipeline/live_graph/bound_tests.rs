@@ -109,7 +109,7 @@ fn what_the_store_folded_takes_the_place_of_its_records() {
     let folded = of_hour
         .iter_mut()
         .map(|(hour, records)| (*hour, History::fold(records, &inventory)));
-    live.take_folded(&folded.collect());
+    live.take_folded(&folded.collect(), 1000);
     assert!(live.hot().records().all(|(_, record)| record.hour() > hour));
     assert_eq!(lessons(&mut live), before);
     // What came for it while it was folded goes with the next round: the store has it.
@@ -126,7 +126,7 @@ fn beyond_their_number_and_their_time_edges_are_forgotten() {
     let folded = hours
         .iter()
         .map(|(hour, records)| (*hour, History::fold(records, &inventory)));
-    live.take_folded(&folded.collect());
+    live.take_folded(&folded.collect(), 1000);
     assert!(live.history().edges().count() > 0);
     live.tidy(&inventory, at(7200), at(3000), 1000);
     assert!(live.history().edges().count() > 0, "seen since");

@@ -89,14 +89,16 @@ impl Attack {
     }
 }
 
-/// Says something, and waits until the other side closes the connection.
-pub fn until_closed(address: SocketAddr, said: &[u8]) {
+/// Says something, waits until the other side closes the connection, and returns what it answered.
+pub fn until_closed(address: SocketAddr, said: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).expect("a connection");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     stream.write_all(said).expect("sent");
-    match stream.read_to_end(&mut Vec::new()) {
+    let mut answer = Vec::new();
+    match stream.read_to_end(&mut answer) {
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
         Err(error) => panic!("it is not closed: {error}"),
     }
+    String::from_utf8_lossy(&answer).into_owned()
 }

@@ -85,13 +85,23 @@ impl Agent {
         self.send(jiff::Timestamp::now().into(), Vec::new());
     }
 
+    /// Says that it observed for so many seconds until now, and saw nothing.
+    pub fn watched(&mut self, seconds: i64) {
+        let now: Timestamp = jiff::Timestamp::now().into();
+        self.send_batch((now.plus_secs(-seconds), now), Vec::new());
+    }
+
     fn send(&mut self, at: Timestamp, records: Vec<FlowRecord>) {
+        self.send_batch((at, at.plus_secs(1)), records);
+    }
+
+    fn send_batch(&mut self, span: (Timestamp, Timestamp), records: Vec<FlowRecord>) {
         self.sequence += 1;
         let batch = FlowBatch {
             node: self.node.into(),
             instance: self.instance,
             sequence: (self.sequence, self.sequence),
-            span: (at, at.plus_secs(1)),
+            span,
             seen: Observations {
                 records: records
                     .into_iter()

@@ -21,7 +21,7 @@ pub struct Controller {
     extra: Vec<String>,
     program: Program,
     pub listen: SocketAddr,
-    metrics: SocketAddr,
+    pub metrics: SocketAddr,
 }
 
 impl Controller {

@@ -237,6 +237,7 @@ fn scans_and_names_keep_to_the_same_times() {
     let name = |from: i64, until: i64| NameEntry {
         name: "example.org".into(),
         client: [10, 0, 0, 1].into(),
+        by: NamedBy::Resolver([10, 96, 0, 10].into()),
         from: at(from),
         until: at(until),
     };
@@ -252,6 +253,13 @@ fn scans_and_names_keep_to_the_same_times() {
         (address, name(-5, 365 * DAY)),
         (address, name(DAY, 2 * DAY)),
     ];
+    for by in [NamedBy::Source, NamedBy::Unknown] {
+        let entry = NameEntry {
+            by,
+            ..name(-5, 300)
+        };
+        told.seen.names.push((address, entry));
+    }
     let taken = Receiver::default().take(told, 0);
     assert_eq!(taken.seen.scans, [scan(-DAY, AHEAD)]);
     let until: Vec<i64> = taken
@@ -261,7 +269,12 @@ fn scans_and_names_keep_to_the_same_times() {
         .map(|(_, entry)| entry.until.secs_since(at(0)))
         .collect();
     assert_eq!(until, [300, AHEAD + LONGEST_NAME]);
-    assert_eq!(taken.seen.losses, [(Loss::TimeRefused, 3)].into());
+    let refused = [(Loss::TimeRefused, 3), (Loss::ClaimRefused, 2)];
+    assert_eq!(
+        taken.seen.losses,
+        refused.into(),
+        "who answered is not said"
+    );
 }
 
 #[test]

@@ -25,6 +25,7 @@ fn record(client: IpAddr, port: u16, at: Timestamp) -> FlowRecord {
         opening: Opening::Handshake,
         labels: None,
         observers: Default::default(),
+        told: None,
         connections: 1,
         datagrams: 0,
         bytes_to_server: 1,

@@ -45,7 +45,9 @@ impl<'a> Owned<'a> {
             // What a hand-written manifest leaves out is not looked for.
             return self.is_there && !reference.uid.is_empty() && has_kind();
         };
-        let mut wanted = object.match_labels.iter();
+        // Hand-written manifests leave the hash of a release out.
+        let wanted = object.match_labels.iter();
+        let mut wanted = wanted.filter(|(key, _)| !key.ends_with("template-hash"));
         !wanted.all(|(key, value)| self.labels.and_then(|own| own.get(key)) == Some(value))
     }
 }

@@ -4,7 +4,7 @@
 //! another meaning. Absent values are `null`, times RFC 3339 in UTC, sizes payload bytes.
 
 use super::{Approvals, Approved, names};
-use nanoseg_flow::{Opening, Verdict};
+use nanoseg_flow::{Observers, Opening, Verdict};
 use nanoseg_graph::{Edge, Evidence, Graph, Peer};
 use nanoseg_net::{Protocol, Timestamp};
 use serde::Serialize;
@@ -73,6 +73,15 @@ pub struct EdgeDocument {
     pub evidence: Vec<EvidenceDocument>,
     /// How many flow records are behind it in all.
     pub evidence_total: u64,
+    /// The nodes whose agents saw it; empty where no agent did.
+    #[serde(skip_serializing_if = "Observers::is_empty")]
+    pub observers: Observers,
+    /// Nodes whose agents should have seen it, and did not.
+    #[serde(skip_serializing_if = "Observers::is_empty")]
+    pub one_sided: Observers,
+    /// Nodes whose agents should have seen it, and may still tell of it.
+    #[serde(skip_serializing_if = "Observers::is_empty")]
+    pub waiting: Observers,
     /// In reports only: the rules that allow it, and who approved them, `WHO at TIME`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allowed_by: Option<Vec<String>>,
@@ -228,6 +237,9 @@ impl EdgeDocument {
             enforced_from: edge.enforced_from.iter().copied().collect(),
             evidence: edge.evidence.iter().map(EvidenceDocument::build).collect(),
             evidence_total: edge.evidence_total,
+            observers: edge.observers.clone(),
+            one_sided: edge.one_sided.clone(),
+            waiting: edge.waiting.clone(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Reads a graph back from its JSON document, as far as the document has it.
 
-use nanoseg_flow::Verdict;
+use nanoseg_flow::{Observers, Verdict};
 use nanoseg_graph::{Edge, Evidence, Graph, Lesson, Peer, Unattributed, UnattributedReason};
 use nanoseg_inventory::WorkloadId;
 use nanoseg_net::{Protocol, Timestamp};
@@ -59,6 +59,12 @@ struct EdgePart {
     enforced_from: BTreeSet<IpAddr>,
     evidence: Vec<Evidence>,
     evidence_total: u64,
+    #[serde(default)]
+    observers: Observers,
+    #[serde(default)]
+    one_sided: Observers,
+    #[serde(default)]
+    waiting: Observers,
 }
 
 #[derive(Deserialize)]
@@ -141,6 +147,9 @@ fn edge(part: EdgePart) -> Result<Edge, NotAGraph> {
         enforced_from: part.enforced_from,
         evidence: part.evidence,
         evidence_total: part.evidence_total,
+        observers: part.observers,
+        one_sided: part.one_sided,
+        waiting: part.waiting,
         ..Edge::new(part.protocol, part.port)
     })
 }

@@ -63,6 +63,7 @@ impl<'a> Reports<'a> {
             let from = owner(&clients, record.client, record.first);
             let is_counted = from.is_some_and(|pod| self.is_settled(pod, record.first))
                 && record.first <= self.now
+                && self.was_told_since(record)
                 && self.is_server(server, servers.as_deref(), record);
             if is_counted {
                 let pair = pairs.entry((record.client, record.server)).or_default();
@@ -130,6 +131,11 @@ impl<'a> Reports<'a> {
     /// Returns true if a client's failure at this time says something.
     fn is_settled(&self, pod: &Pod, at: Timestamp) -> bool {
         self.was_there(pod) && is_past_start(pod, at)
+    }
+
+    /// Returns true if nobody told of it before the change: what was told before it happened did not happen.
+    fn was_told_since(&self, record: &FlowRecord) -> bool {
+        record.told().first >= self.applied_at
     }
 
     /// Returns true if the record is of the server, and a pod of it is not too new to say something.

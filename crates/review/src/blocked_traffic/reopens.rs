@@ -1,6 +1,6 @@
 //! What going back to the revision before would open.
 
-use super::Change;
+use super::{Change, EffectInputs};
 use crate::Intent;
 use nanoseg_evaluate::{ConnectionChange, EvaluateError, HostNetwork, Span, difference};
 use nanoseg_graph::Peer;
@@ -11,27 +11,36 @@ use std::net::IpAddr;
 
 /// Returns true if a rollback would open a connection that the revision was not meant to allow: what it closes stays
 /// closed until a person decides.
-pub(super) fn reopens(change: &Change<'_>, inventory: &Inventory) -> Result<bool, EvaluateError> {
+pub(super) fn reopens(
+    change: &Change<'_>,
+    inputs: &EffectInputs<'_>,
+) -> Result<bool, EvaluateError> {
     let found = difference(
-        inventory,
+        inputs.inventory,
         change.policies_after,
         change.policies_before,
         HostNetwork::Exact,
     )?;
-    let is_meant = |one: &ConnectionChange| is_meant(one, change.intent, inventory);
+    let is_meant = |one: &ConnectionChange| is_meant(one, change.intent, inputs);
     Ok(!found.opened.iter().all(is_meant))
 }
 
-fn is_meant(one: &ConnectionChange, intent: &Intent, inventory: &Inventory) -> bool {
+fn is_meant(one: &ConnectionChange, intent: &Intent, inputs: &EffectInputs<'_>) -> bool {
     let mut meant: BTreeMap<(Protocol, u16), Vec<(&Peer, &Peer)>> = BTreeMap::new();
     for connection in &intent.allows {
-        let ends = (&connection.client, &connection.server);
-        let of_port = meant.entry((connection.protocol, connection.port));
-        of_port.or_default().push(ends);
+        let (client, server) = (&connection.client, &connection.server);
+        let (protocol, port) = (connection.protocol, connection.port);
+        let edge = inputs.graph.edge(client, server, protocol, port);
+        // Some plugins check the port of the Service that was called (rule: service-port-before-translation).
+        let of_service = edge.into_iter().flat_map(|edge| &edge.service_ports);
+        for port in of_service.copied().chain([port]) {
+            let of_port = meant.entry((protocol, port));
+            of_port.or_default().push((client, server));
+        }
     }
     let left = meant
         .into_iter()
-        .filter(|(_, ends)| covers(ends, one, inventory))
+        .filter(|(_, ends)| covers(ends, one, inputs.inventory))
         .map(|((protocol, port), _)| ConnectionSet::one(protocol, port))
         .fold(one.connections.clone(), |left, meant| {
             left.difference(&meant)

@@ -1,7 +1,7 @@
 use super::evidence::{FAILING_ALONE_FOR, FAILING_FOR, NEW_POD};
 use super::*;
 use crate::testing::*;
-use nanoseg_flow::{ActivityWindows, Opening, Source};
+use nanoseg_flow::{ActivityWindows, Opening, Source, Told};
 use nanoseg_graph::ServiceEnforcement;
 use nanoseg_net::{Protocol, TimeSpans};
 use std::net::IpAddr;
@@ -114,6 +114,7 @@ impl Scene {
                 last: time,
                 windows: ActivityWindows::at(time),
                 observers: Default::default(),
+                told: None,
             };
             self.records.push((observer, record));
         }
@@ -395,6 +396,25 @@ fn attempts_of_the_future_and_of_other_addresses_do_not_count() {
 }
 
 #[test]
+fn what_was_told_before_the_change_says_nothing_about_it() {
+    let mut scene = Scene::default();
+    let told = |second: i64| {
+        Some(Told {
+            first: at(APPLIED + second),
+            last: at(APPLIED + 80),
+        })
+    };
+    for (_, record) in &mut scene.records {
+        record.told = told(-20);
+    }
+    assert_eq!(scene.effect(), Effect::default(), "of the future then");
+    for (_, record) in &mut scene.records {
+        record.told = told(75);
+    }
+    assert_eq!(scene.remedy(), Some(Remedy::RollBack));
+}
+
+#[test]
 fn only_pods_are_witnesses() {
     let outside = "93.184.216.34";
     let mut scene = Scene {
@@ -552,7 +572,9 @@ fn where_plugins_check_before_translation_a_policy_without_the_service_port_cuts
         };
         scene.attempts("n1", WEB, "10.244.1.6", 10..=80);
         let effect = scene.effect_with(&known, &new, &enforcement.into());
-        effect.blocked.is_some()
+        effect
+            .blocked
+            .is_some_and(|(_, remedy)| remedy == Remedy::RollBack)
     };
     let (after, before) = (
         ServiceEnforcement::AfterTranslation,

@@ -3,7 +3,7 @@
 use super::{ImpactInputs, MOST_LINES, WorkloadEdge};
 use crate::resources::{EvidenceLine, WouldBlock};
 use nanoseg_flow::Verdict;
-use nanoseg_graph::{Edge, Lesson, Peer};
+use nanoseg_graph::{Corroboration, Edge, Lesson, Peer};
 use nanoseg_net::Timestamp;
 use std::net::SocketAddr;
 
@@ -35,6 +35,12 @@ fn line(seen: &WorkloadEdge<'_>, inputs: &ImpactInputs<'_>) -> EvidenceLine {
     if !edge.lesson.teaches() {
         notes.push("blocked".into());
     }
+    if !edge.observers.is_empty() {
+        notes.push(format!("seen by {}", edge.observers));
+    }
+    if !edge.is_corroborated() {
+        notes.push(silence(edge));
+    }
     if seen.is_new && inputs.base.is_some() {
         notes.push("new".into());
     }
@@ -48,6 +54,15 @@ fn line(seen: &WorkloadEdge<'_>, inputs: &ImpactInputs<'_>) -> EvidenceLine {
         notes,
         samples: samples(edge),
     }
+}
+
+/// Returns which agents should have seen the edge and do not tell of it: `one-sided: node-b did not see it`.
+pub fn silence(edge: &Edge) -> String {
+    let nodes = edge.one_sided.clone();
+    if nodes.is_empty() {
+        return Corroboration::Waiting(edge.waiting.clone()).to_string();
+    }
+    Corroboration::OneSided(nodes).to_string()
 }
 
 /// Returns the first pairs of addresses of the edge.

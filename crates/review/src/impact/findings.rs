@@ -103,6 +103,9 @@ fn of_allowed(
             "is used by a client that also scanned ports",
         );
     }
+    if !seen.edge.is_corroborated() {
+        push(Code::OneSided, &super::evidence::silence(seen.edge));
+    }
     let is_young = |first| inputs.now.secs_since(first) < SECONDS_PER_DAY;
     if seen.edge.known_since().is_some_and(is_young) {
         push(

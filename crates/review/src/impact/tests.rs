@@ -59,11 +59,12 @@ impl Case {
     }
 
     fn assess(&self) -> Result<Assessment, EvaluateError> {
+        let needed = nanoseg_graph::requirements(&self.graph, &self.inventory, &self.enforcement);
         assess(&ImpactInputs {
             inventory: &self.inventory,
             graph: &self.graph,
             enforcement: &self.enforcement,
-            requirements: &[],
+            requirements: &needed,
             wanted_blocked: &self.wanted,
             workload: &id("shop/db"),
             policy_name: "nanoseg-db",

@@ -231,7 +231,7 @@ impl Default for AutomaticRules {
 #[serde(rename_all = "camelCase")]
 pub struct SegmentationStatus {
     /// Of types Ready, Learning, Enforcing, Drifted, Degraded, Observed, Covered, WellFormed,
-    /// WithinCeilings and Adopted.
+    /// WithinCeilings, Adopted and Trusted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     /// The generation of the spec that this status is about.

@@ -1,6 +1,6 @@
 //! The change that is in force: what it was meant to do, and what a rollback would go back to.
 
-use super::{Applied, Degraded, DegradedBy, Revision, WorkloadState};
+use super::{Applied, DegradedBy, Revision, WorkloadState};
 use crate::IntendedConnection;
 use nanoseg_net::Timestamp;
 use std::collections::BTreeSet;
@@ -71,17 +71,17 @@ impl WorkloadState {
         }
     }
 
-    /// Forgets that approved traffic is blocked, because a person decided that it stays so.
+    /// Forgets that approved traffic is or was blocked, because a person rejected a change: what the policy blocks stays
+    /// so on purpose.
     pub(super) fn accept_blocked(&mut self) {
-        let kept = |degraded: &mut Degraded| degraded.by == DegradedBy::Kept;
-        let Some(degraded) = self.degraded.take_if(kept) else {
-            return;
-        };
+        let kept = self.degraded.take();
+        let kept = kept.filter(|degraded| degraded.by == DegradedBy::Kept);
         let wanted = self.wanted;
         let mut revisions = self.revisions.iter_mut();
         let revision = revisions.find(|revision| wanted == Some(revision.number));
-        if let (Some(revision), Some(connection)) = (revision, &degraded.connection) {
-            revision.intent.close(connection);
+        let connection = kept.and_then(|degraded| degraded.connection);
+        if let (Some(revision), Some(connection)) = (revision, connection) {
+            revision.intent.close(&connection);
         }
     }
 }

@@ -53,9 +53,10 @@ impl WorkloadState {
                 Need::Nothing
             }
             Some(_) => Need::Assess,
-            None if in_force || self.was_refused(&digest) => Need::Nothing,
-            // The person's edit blocks what it was meant to allow, so it is questioned.
-            None if self.degraded.is_none() && self.was_improved_on(&digest) => Need::Nothing,
+            None if in_force => Need::Nothing,
+            // What blocks approved traffic is questioned, also if it is what a person wanted before that was known.
+            None if self.degraded.is_some() => Need::Assess,
+            None if self.was_refused(&digest) || self.was_improved_on(&digest) => Need::Nothing,
             None => Need::Assess,
         }
     }

@@ -385,6 +385,22 @@ fn a_rejected_opening_stays_closed_on_purpose() {
 }
 
 #[test]
+fn what_was_rejected_before_is_asked_again_once_approved_traffic_is_blocked() {
+    let (mut state, mut record) = approved(&[80]);
+    propose(&mut state, 81, 4, &mut record);
+    decide(&mut state, "api-2", Verb::Reject, 5, &mut record);
+    assert_eq!(state.need(&desired(81)), Need::Nothing);
+    assert!(state.keep_although_blocked(&call(80), "x", at(6), &mut record));
+    propose(&mut state, 81, 7, &mut record);
+    decide(&mut state, "api-3", Verb::Reject, 8, &mut record);
+    assert_eq!(
+        state.need(&desired(81)),
+        Need::Nothing,
+        "a person has looked"
+    );
+}
+
+#[test]
 fn a_state_of_an_earlier_version_reads_and_its_revisions_trigger_nothing() {
     let (state, _) = approved(&[80, 81]);
     let mut stored = serde_json::to_value(&state).expect("JSON");
@@ -582,7 +598,7 @@ fn a_policy_that_is_in_the_cluster_is_adopted_by_a_decision_only() {
     // What the traffic needs is proposed already, and then the policy is found.
     propose(&mut state, 1, 10, &mut record);
     assert!(state.may_adopt(&policy(7)));
-    state.adopt(policy(7), impact(&policy(7)).into(), at(11), &mut record);
+    state.adopt(policy(7), assessment(&policy(7)), at(11), &mut record);
     let open = state.open().expect("a proposal");
     assert!(open.adopts && open.is_kept());
     assert_eq!(phases(&state), [Phase::Superseded, Phase::Pending]);
@@ -592,7 +608,7 @@ fn a_policy_that_is_in_the_cluster_is_adopted_by_a_decision_only() {
     let needed = desired(1);
     assert_eq!(state.need(&needed), Need::Assess);
     assert_eq!(*state.policy_to_assess(&needed), policy(7));
-    state.propose(needed, impact(&policy(7)), at(12), &mut record);
+    state.propose(needed, assessment(&policy(7)), at(12), &mut record);
     assert_eq!(state.need(&desired(1)), Need::Nothing);
 
     let mut rejected = state.clone();

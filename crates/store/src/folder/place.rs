@@ -150,15 +150,19 @@ impl Place {
         Ok(names)
     }
 
-    /// Puts the names in it on the disk.
+    /// Puts the names in it on the disk, where the file system can do that for a folder.
     pub fn sync(&self) -> io::Result<()> {
-        Ok(fsync(&self.0)?)
+        match fsync(&self.0) {
+            Ok(()) | Err(Errno::INVAL | Errno::NOTSUP) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
-    /// Keeps others that ask for the same away, as long as this value lives. False: somebody else does.
+    /// Keeps others that ask for the same away, as long as this value lives. False: somebody else does. A file system
+    /// without locks keeps nobody away.
     pub fn lock(&self) -> io::Result<bool> {
         match rustix::fs::flock(&self.0, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(true),
+            Ok(()) | Err(Errno::NOLCK | Errno::NOTSUP | Errno::NOSYS) => Ok(true),
             Err(Errno::WOULDBLOCK) => Ok(false),
             Err(error) => Err(error.into()),
         }

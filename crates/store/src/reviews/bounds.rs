@@ -15,7 +15,7 @@ const STEP: i64 = 1_000;
 ///
 /// | what | how many | bytes each, in memory | MiB |
 /// |---|---|---|---|
-/// | edges of all time | 30 000 | 3 × 1.5 KiB: the history, the graph, a build | 132 |
+/// | edges of all time | 20 000 | 3 × 1.5 KiB: the history, the graph, a build | 88 |
 /// | port scans | 500 | 1024 targets × 32 | 16 |
 /// | DNS names | 50 000 | 200 | 10 |
 ///
@@ -39,7 +39,7 @@ pub struct StoreLimits {
 impl Default for StoreLimits {
     fn default() -> Self {
         StoreLimits {
-            edges: 30_000,
+            edges: 20_000,
             hour_edges: 3_000_000,
             scans: 500,
             names: 50_000,
@@ -138,8 +138,8 @@ fn forget(connection: &mut Connection, before: Timestamp) -> rusqlite::Result<()
     )?;
     delete_in_steps(
         connection,
-        "DELETE FROM names WHERE (address, name, client) IN (
-            SELECT address, name, client FROM names WHERE until < ?1 LIMIT ?2)",
+        "DELETE FROM names WHERE (address, name, client, resolver) IN (
+            SELECT address, name, client, resolver FROM names WHERE until < ?1 LIMIT ?2)",
         nanos,
     )?;
     forget_names_of_edges(connection)?;
@@ -250,7 +250,7 @@ fn move_to_blocks(connection: &mut Connection) -> rusqlite::Result<u64> {
         connection,
         "SELECT client, server, protocol, port FROM edges
          WHERE client LIKE '{\"outside\"%' OR server LIKE '{\"outside\"%'
-            OR client LIKE '%outside-block%' OR server LIKE '%outside-block%'",
+            OR client LIKE '{\"unattributed\"%' OR server LIKE '{\"unattributed\"%'",
         |row| {
             keys.push(key_of(row)?);
             Ok(())
@@ -333,8 +333,8 @@ fn forget_oldest_names(connection: &Connection, most: u64) -> rusqlite::Result<u
     )?;
     delete_in_steps(
         connection,
-        "DELETE FROM names WHERE (address, name, client) IN (
-            SELECT address, name, client FROM names WHERE until < ?1 LIMIT ?2)",
+        "DELETE FROM names WHERE (address, name, client, resolver) IN (
+            SELECT address, name, client, resolver FROM names WHERE until < ?1 LIMIT ?2)",
         until,
     )
 }

@@ -3,6 +3,7 @@
 use super::super::MAX_BATCH_BYTES;
 use super::super::proto::Acknowledgement;
 use super::codec::FrameCodec;
+use super::message_time::MessageTime;
 use super::stream::{Authenticator, Hall, Incoming};
 use super::{SEND, stream};
 use axum::Router;
@@ -114,7 +115,7 @@ impl Service<http::Request<axum::body::Body>> for Receiver {
         Box::pin(async move {
             let mut grpc = tonic::server::Grpc::new(FrameCodec::<Acknowledgement, Vec<u8>>::new())
                 .max_decoding_message_size(MAX_BATCH_BYTES);
-            Ok(grpc.streaming(Send(hall), request).await)
+            Ok(grpc.streaming(Send(hall), MessageTime::wrap(request)).await)
         })
     }
 }
@@ -156,8 +157,7 @@ async fn start(
             _ => Status::unauthenticated(refusal.reason),
         }
     })?;
-    let owner = Arc::from(agent.node.as_deref().unwrap_or_default());
-    let place = connection.map(|connection| connection.authenticate(&owner));
+    let place = connection.map(|connection| connection.authenticate(agent.node.as_deref()));
     let place = place.transpose();
     let place = place.map_err(|full| Status::resource_exhausted(full.to_string()))?;
     let (answers, answered) = mpsc::channel(ANSWERS);

@@ -47,6 +47,15 @@ pub fn items(snapshot: &Snapshot) -> Vec<Item> {
         .collect()
 }
 
+/// An object that could not be read.
+pub fn unread(what: &str, problem: &str) -> Item {
+    Item::new(&object(SnapshotGapSpec {
+        lacks: what.to_owned(),
+        meaning: format!("it cannot be read, and what it would say is not known: {problem}"),
+        ..SnapshotGapSpec::default()
+    }))
+}
+
 fn object(spec: SnapshotGapSpec) -> Value {
     let lacks = spec.lacks.as_str();
     let time = spec.from.as_deref().unwrap_or_default();

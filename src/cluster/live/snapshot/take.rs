@@ -113,7 +113,14 @@ impl Taker<'_> {
                 note_service(kind, &object, services);
                 let what = format!("{} {}", kind.resource.kind, name_of(&object));
                 let small = reduce::reduced(object, &kind.resource, kind.reduce);
-                let small = small.map_err(|error| format!("{what}: {error}"))?;
+                let small = match small {
+                    Ok(small) => small,
+                    // It stops nothing else (rule: malformed-object-is-a-finding).
+                    Err(error) => {
+                        items.push(gap::unread(&what, &error.to_string()));
+                        return Ok(());
+                    }
+                };
                 let item = Item::new(&small);
                 if wanted(&item) {
                     owners.note(&small);

@@ -14,10 +14,12 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// The shortest limit: a watch lasts at least 4 s, and two of them must fit.
 const SHORTEST_LIMIT: Duration = Duration::from_secs(10);
+/// How many pages of lists are in memory at once.
+const PAGES: usize = 2;
 /// How often pods whose time is over are dropped.
 const EXPIRE_EVERY: Duration = Duration::from_secs(30);
 
@@ -32,6 +34,7 @@ pub struct Cache {
     generations: BTreeMap<Kind, AtomicU64>,
     objects: Mutex<Option<(u64, Arc<Objects>)>>,
     malformed: Mutex<MalformedObjects>,
+    pages: Semaphore,
 }
 
 impl Moment {
@@ -62,7 +65,13 @@ impl Cache {
             generations: Kind::ALL.iter().map(|k| (*k, AtomicU64::new(0))).collect(),
             objects: Mutex::new(None),
             malformed: Mutex::default(),
+            pages: Semaphore::new(PAGES),
         }
+    }
+
+    /// A permit for each page of a list that is in memory.
+    pub fn pages(&self) -> &Semaphore {
+        &self.pages
     }
 
     pub fn limit(&self) -> Duration {

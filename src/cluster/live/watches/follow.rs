@@ -11,8 +11,9 @@ use kube::{Api, Client};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Objects per page of a list, as in client-go.
-const PAGE: u32 = 500;
+/// Objects per page of a list. An object may have 1.5 MiB (the limit of etcd), and anybody may make many of that size: a
+/// page of them has to fit into memory.
+const PAGE: u32 = 100;
 /// The most time for one page.
 const PAGE_TIME: Duration = Duration::from_secs(30);
 /// How much longer than requested an API server may keep a watch open.
@@ -115,6 +116,8 @@ impl Watch<'_> {
         let mut params = ListParams::default().limit(PAGE);
         let mut objects = (self.ingest.list)();
         loop {
+            // Of all kinds together only so many pages are in memory at once.
+            let _room = self.cache.pages().acquire().await;
             let page = tokio::time::timeout(PAGE_TIME, self.api.list(&params)).await;
             let page = page
                 .map_err(|_| format!("no list in {} s", PAGE_TIME.as_secs()))?
