@@ -11,7 +11,7 @@ use crate::review::resources::{
 };
 use anyhow::{Context, anyhow};
 use kube::api::PostParams;
-use kube::Api;
+use kube::{Api, ResourceExt};
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::{Duration, Instant};
 

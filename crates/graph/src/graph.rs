@@ -52,11 +52,16 @@ impl Graph {
     pub fn corroborate(&mut self, views: &Views, now: Timestamp) {
         for edge in self.graph.edge_weights_mut() {
             let found = edge.corroboration(Outcome::Answered, views, now);
-            (edge.one_sided, edge.waiting) = match found {
+            let (one_sided, waiting) = match found {
                 Corroboration::OneSided(nodes) => (nodes, Observers::default()),
                 Corroboration::Waiting(nodes) => (Observers::default(), nodes),
                 _ => Default::default(),
             };
+            // An edge that other copies of the graph share is copied only if it changes.
+            if (&edge.one_sided, &edge.waiting) != (&one_sided, &waiting) {
+                let edge = Arc::make_mut(edge);
+                (edge.one_sided, edge.waiting) = (one_sided, waiting);
+            }
         }
     }
 
