@@ -10,8 +10,9 @@ use crate::review::resources::{
     Segmentation, Verb,
 };
 use anyhow::{Context, anyhow};
+use kube::Api;
+use kube::ResourceExt;
 use kube::api::PostParams;
-use kube::{Api, ResourceExt};
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
