@@ -375,8 +375,9 @@ fn basis(
     Digest::of_bytes(seen.into_iter().collect::<Vec<_>>().join("\n").as_bytes())
 }
 
-/// Approves the open proposal if the rules of the Segmentation, within the ceilings of the cluster, approve it (rule:
-/// automatic-approval-has-ceilings). A namespace that turns automatic approval on later has to be observed as long.
+/// Approves the open proposal if the rules of the Segmentation, within the ceilings of the cluster, approve it
+/// (rule: automatic-approval-has-ceilings). A namespace that turns automatic approval on later has to be observed as
+/// long.
 pub fn approve_within_rules(engine_state: &mut EngineState, workload: &WorkloadId, now: Timestamp) {
     let known = engine_state.states().get(workload);
     let Some((known, open)) = known.and_then(|known| Some((known, known.open()?))) else {
