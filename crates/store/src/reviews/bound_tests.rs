@@ -282,6 +282,7 @@ fn names_beyond_the_room_go_oldest_first() {
     let name = |i: i64| NameEntry {
         name: format!("{i}.example").into(),
         client: POD,
+        by: nanoseg_flow::NamedBy::Source,
         from: at(HOUR, i),
         until: at(HOUR, i),
     };
