@@ -7,8 +7,8 @@ use super::table::Row;
 use crate::Options;
 use crate::support::kubernetes::Cluster;
 use nanoseg::flow::{
-    FlowBatch, FlowRecord, HOT_HOURS, Instance, NameEntry, Observations, OtherKind, OtherTraffic,
-    Source,
+    FlowBatch, FlowRecord, HOT_HOURS, Instance, NameEntry, NamedBy, Observations, OtherKind,
+    OtherTraffic, Source,
 };
 use nanoseg::net::Timestamp;
 use nanoseg::store::FlowStore;
@@ -213,6 +213,7 @@ fn attack(mut feed: Feed) -> f64 {
             let entry = NameEntry {
                 name,
                 client: v4(0x0a80_0001),
+                by: NamedBy::Resolver(v4(0x0a60_000a)),
                 from: now,
                 until: now,
             };

@@ -57,7 +57,7 @@ impl Graph {
                 Corroboration::Waiting(nodes) => (Observers::default(), nodes),
                 _ => Default::default(),
             };
-            // An edge that other copies of the graph share is copied only if it changes.
+            // What did not change stays shared with other copies of the graph.
             if (&edge.one_sided, &edge.waiting) != (&one_sided, &waiting) {
                 let edge = Arc::make_mut(edge);
                 (edge.one_sided, edge.waiting) = (one_sided, waiting);

@@ -2,19 +2,27 @@
 
 use nanoseg::flow::BatchId;
 use nanoseg::flow::{
-    ActivityWindows, Aggregate, FlowBatch, FlowRecord, Instance, Observations, Opening, Source,
-    Verdict,
+    ActivityWindows, Aggregate, FlowBatch, FlowRecord, Instance, Observations, Opening,
+    SequenceSet, Source, Verdict,
 };
 use nanoseg::net::{Protocol, Timestamp};
 use nanoseg::wire::{Delivery, DeliveryError, encode};
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// The timeout of every wait.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// When the first batch is of: an hour before the tests began, which any spool explains.
+fn begin() -> Timestamp {
+    static BEGIN: OnceLock<Timestamp> = OnceLock::new();
+    *BEGIN.get_or_init(|| Timestamp::from(jiff::Timestamp::now()).plus_secs(-3600))
+}
+
 /// Returns batch `number` of an agent on `node`: a few edges that many batches share, and one unique edge.
 pub fn batch(node: &str, number: u64) -> FlowBatch {
-    let at = Timestamp::from_secs(1_700_000_000 + number as i64);
+    let at = begin().plus_secs(number as i64);
     let record = |port: u16| FlowRecord {
         observers: Default::default(),
         told: None,
@@ -49,12 +57,37 @@ pub fn batch(node: &str, number: u64) -> FlowBatch {
     }
 }
 
-pub fn model(batches: &[FlowBatch]) -> Aggregate {
+/// What must be there of batches, whatever the receiver thinks of their times: the numbers that were applied of each
+/// node's run, and connections and bytes of each port of each node.
+#[derive(Debug, PartialEq)]
+pub struct Content {
+    applied: BTreeMap<(Arc<str>, Instance), SequenceSet>,
+    ports: BTreeMap<(Arc<str>, u16), (u64, u64)>,
+}
+
+/// Returns what a store holds.
+pub fn content(all: &Aggregate) -> Content {
+    let mut ports: BTreeMap<(Arc<str>, u16), (u64, u64)> = BTreeMap::new();
+    for (observer, record) in all.records() {
+        let port = ports
+            .entry((observer.node.clone(), record.port))
+            .or_default();
+        port.0 += record.connections;
+        port.1 += record.bytes_to_server;
+    }
+    Content {
+        applied: all.applied().clone(),
+        ports,
+    }
+}
+
+/// Returns what a store must hold that got these batches, each once.
+pub fn model(batches: &[FlowBatch]) -> Content {
     let mut model = Aggregate::default();
     for batch in batches {
         model.apply(batch.clone());
     }
-    model
+    content(&model)
 }
 
 /// Delivers all batches, and sends unacknowledged ones again after each error. Calls `after` with the number of

@@ -165,7 +165,7 @@ impl Place {
             (applied(&self.store()) >= count).then_some(())
         });
         let store = FlowStore::open_read_only(&self.store()).expect("a store");
-        store.load().expect("content") == super::batches::model(batches)
+        super::batches::content(&store.load().expect("content")) == super::batches::model(batches)
     }
 }
 
