@@ -366,6 +366,7 @@ impl Engine {
             Touched::Edges(touched) => Some(touched),
             Touched::Nothing => {
                 segments::forget_left(engine_state, now);
+                default_deny::end_unwanted(engine_state, now);
                 return;
             }
         };
@@ -443,6 +444,7 @@ impl Engine {
             }
         }
         segments::forget_left(engine_state, now);
+        default_deny::end_unwanted(engine_state, now);
     }
 
     fn housekeep(&mut self, now: Timestamp) {

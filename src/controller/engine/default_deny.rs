@@ -17,8 +17,7 @@ use crate::review::{
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Makes, refreshes and withdraws the proposals for default denies, and ends those that are not wanted any more. Returns
-/// the namespaces for which there is none although it is wanted, with the reasons. Only a view of everything shows what
+/// Makes, refreshes and withdraws the proposals for default denies. Returns the namespaces for which there is none although it is wanted, with the reasons. Only a view of everything shows what
 /// one would block.
 pub fn propose(
     engine_state: &mut EngineState,
@@ -37,13 +36,9 @@ pub fn propose(
         .filter_map(|state| Some((state.segment.clone()?, state.observing_since)))
         .collect();
     for (segment, since) in segments {
-        if !segment.default_deny {
-            end(engine_state, &segment.namespace, now);
-            continue;
-        }
         let is_due = now.secs_since(since) >= segment.minimum_duration;
         let is_known = !observation.not_known.contains_key(&segment.namespace);
-        if segment.mode < Mode::Propose || !is_due || !is_known {
+        if !segment.default_deny || segment.mode < Mode::Propose || !is_due || !is_known {
             continue;
         }
         if let Err(why) = propose_one(engine_state, observation, view, in_force, &segment, now) {
@@ -53,18 +48,29 @@ pub fn propose(
     problems
 }
 
-/// Ends the review of a default deny that the Segmentation does not want any more; its policy is deleted.
-fn end(engine_state: &mut EngineState, namespace: &str, now: Timestamp) {
-    let id = default_deny_of(namespace);
-    let Some(state) = engine_state.states().get(&id) else {
-        return;
-    };
-    let has_policy = state.applied.as_ref().is_some_and(|a| a.revision.is_some());
-    if state.wanted.is_some() || state.open().is_some() {
-        let why = "spec.defaultDeny is not set any more";
-        engine_state.change(&id, |state, record| state.retire(why, now, record));
-    } else if !has_policy {
-        engine_state.end(&id);
+/// Ends the reviews of default denies that their Segmentations do not want any more: the policy is deleted first, so that
+/// the record has it.
+pub fn end_unwanted(engine_state: &mut EngineState, now: Timestamp) {
+    let segments = engine_state.segments.values();
+    let unwanted: Vec<WorkloadId> = segments
+        .filter_map(|state| state.segment.as_ref())
+        .filter(|segment| !segment.default_deny)
+        .map(|segment| default_deny_of(&segment.namespace))
+        .filter(|id| engine_state.states().contains_key(id))
+        .collect();
+    for id in unwanted {
+        let is_left = |state: &WorkloadState| state.wanted.is_some() || state.open().is_some();
+        if engine_state.states().get(&id).is_some_and(is_left) {
+            let why = "spec.defaultDeny is not set any more";
+            engine_state.change(&id, |state, record| state.retire(why, now, record));
+        }
+        let has_policy = |state: &WorkloadState| {
+            let applied = state.applied.as_ref();
+            applied.is_some_and(|applied| applied.revision.is_some())
+        };
+        if !engine_state.states().get(&id).is_some_and(has_policy) {
+            engine_state.end(&id);
+        }
     }
 }
 
