@@ -360,18 +360,18 @@ impl Replica {
         });
         let mut tasks = Tasks::default();
         let halted = stop.clone();
-        tasks.spawn("engine", async { Ok(engine.run(halted).await) });
+        tasks.spawn("engine", engine.run(halted));
         let record_publisher = tokio::spawn(self.publish_record(newest, stop.clone()));
         let restarts = self.controller_metrics.task_restarts();
         let halted = stop.clone();
         let publish_graph = move || graph_publisher.clone().run(halted.clone());
         let publishing = keep_running("graph publisher", restarts, stop.clone(), publish_graph);
-        tasks.spawn("graph publisher", async { Ok(publishing.await) });
+        tasks.spawn("graph publisher", publishing);
         let restarts = self.controller_metrics.task_restarts();
         let halted = stop.clone();
         let fold = move || folder.clone().run(halted.clone());
         let folding = keep_running("folder", restarts, stop.clone(), fold);
-        tasks.spawn("folder", async { Ok(folding.await) });
+        tasks.spawn("folder", folding);
         match &settings.output {
             None => {
                 let enforcer = Enforcer {
@@ -383,18 +383,18 @@ impl Replica {
                     now,
                 };
                 let halted = stop.clone();
-                tasks.spawn("enforcer", async { Ok(enforcer.run(halted).await) });
+                tasks.spawn("enforcer", enforcer.run(halted));
             }
             Some(folder) => {
                 let watches = self.watches.clone();
                 let exporter = Exporter::new(watches, folder, plan, report_in, break_glass, now);
                 let halted = stop.clone();
-                tasks.spawn("exporter", async { Ok(exporter.run(halted).await) });
+                tasks.spawn("exporter", exporter.run(halted));
             }
         }
         let (metrics, health) = (self.receiver_metrics.clone(), self.store_health.clone());
         let intake = intake.run(flows, room, metrics, health, stop.clone());
-        tasks.spawn("intake", async { Ok(intake.await?) });
+        tasks.spawn_fallible("intake", async { Ok(intake.await?) });
         tasks.run(stop).await?;
         // Nothing depends on it: a failure is logged and is no reason to fail.
         match tokio::time::timeout(LAST_WORD, record_publisher).await {

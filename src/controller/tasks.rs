@@ -25,7 +25,16 @@ pub struct Tasks {
 }
 
 impl Tasks {
-    pub fn spawn(
+    /// Starts a task that cannot fail.
+    pub fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.spawn_fallible(name, async {
+            task.await;
+            Ok(())
+        });
+    }
+
+    /// Starts a task that may fail.
+    pub fn spawn_fallible(
         &mut self,
         name: &'static str,
         task: impl Future<Output = Result<(), ControllerError>> + Send + 'static,
@@ -104,9 +113,8 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    async fn waits(mut stop: watch::Receiver<bool>) -> Result<(), ControllerError> {
+    async fn waits(mut stop: watch::Receiver<bool>) {
         let _ = stop.wait_for(|stop| *stop).await;
-        Ok(())
     }
 
     #[tokio::test]
@@ -114,7 +122,7 @@ mod tests {
         let (_stop, stopped) = watch::channel(false);
         let mut tasks = Tasks::default();
         tasks.spawn("engine", waits(stopped.clone()));
-        tasks.spawn("enforcer", async { Ok(()) });
+        tasks.spawn("enforcer", async {});
         let error = tasks.run(stopped.clone()).await.unwrap_err().to_string();
         assert!(error.contains("enforcer"), "{error}");
 

@@ -36,12 +36,13 @@ fn until_refused(
 }
 
 fn policy(namespace: &str, name: &str, is_ours: bool) -> Value {
-    let labels = match is_ours {
-        true => json!({
+    let labels = if is_ours {
+        json!({
             "app.kubernetes.io/managed-by": "nanoseg",
             "nanoseg.dev/written-by": "controller",
-        }),
-        false => json!({}),
+        })
+    } else {
+        json!({})
     };
     json!({
         "apiVersion": "networking.k8s.io/v1",
@@ -178,9 +179,10 @@ fn the_controllers_token_changes_only_its_own_policies_and_only_where_they_are_e
 }
 
 fn proposal(namespace: &str, is_ours: bool) -> Value {
-    let labels = match is_ours {
-        true => json!({"app.kubernetes.io/managed-by": "nanoseg"}),
-        false => json!({}),
+    let labels = if is_ours {
+        json!({"app.kubernetes.io/managed-by": "nanoseg"})
+    } else {
+        json!({})
     };
     json!({
         "apiVersion": "nanoseg.dev/v1alpha1",

@@ -27,13 +27,16 @@ impl Default for ObservationLimits {
     }
 }
 
+/// An address, a name of it, who asked, and who answered.
+type NameKey = (IpAddr, Box<str>, IpAddr, NamedBy);
+
 /// Slices put together.
 #[derive(Debug, Clone, Default)]
 pub struct MergedObservations {
     records: BTreeMap<(Source, RecordIdentity), FlowRecord>,
     scans: Vec<ScanSummary>,
     /// By address, name, who asked and who answered: from when until when.
-    names: BTreeMap<(IpAddr, Box<str>, IpAddr, NamedBy), (Timestamp, Timestamp)>,
+    names: BTreeMap<NameKey, (Timestamp, Timestamp)>,
     other: BTreeMap<(IpAddr, IpAddr, OtherKind), u64>,
     losses: BTreeMap<super::Loss, u64>,
 }

@@ -186,7 +186,7 @@ mod tests {
         bound(&mut parts);
         for (key, edge) in clients(0..1_500) {
             parts.insert(key, edge);
-            if parts.len() % 700 == 0 {
+            if parts.len().is_multiple_of(700) {
                 bound(&mut parts);
             }
         }

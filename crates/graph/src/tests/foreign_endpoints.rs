@@ -161,14 +161,14 @@ fn one_outside_address_alone_behind_a_service_is_where_its_neighbours_calls_arri
     let database = service("shop", "database", "10.96.0.67", 5432, "");
     let at = |name: &str, address: &str| slice("shop", name, "database", 5432, "TCP", address);
     let edges_of = |client: &str, slices: &[String]| {
-        let more = [&[database.clone()], slices].concat();
+        let more = [std::slice::from_ref(&database), slices].concat();
         let call = record(client, "10.96.0.67:5432", Verdict::Established);
         edges(&graph_of(&[call], &cluster(&more)))
     };
     let (one, other) = (at("a", "192.0.2.50"), at("b", "203.0.113.66"));
     let to_nobody = |client: &str| format!("- {client} → foreign-endpoint:shop/database 5432/TCP");
     assert_eq!(
-        edges_of("10.244.2.6", &[one.clone()]),
+        edges_of("10.244.2.6", std::slice::from_ref(&one)),
         ["+ shop/api → outside:192.0.2.50 5432/TCP"]
     );
     assert_eq!(

@@ -205,9 +205,10 @@ mod tests {
             object("good", good.clone()),
         ]);
         list.finish(&cache);
-        let known = match is_kept {
-            true => vec!["bad", "good"],
-            false => vec!["good"],
+        let known = if is_kept {
+            vec!["bad", "good"]
+        } else {
+            vec!["good"]
         };
         assert_eq!(names::<K>(&cache), known);
         let malformed = cache.malformed();
