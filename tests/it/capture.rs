@@ -221,7 +221,8 @@ fn names_answers_refusals_and_missing_answers_are_distinguished() {
     network.inside("c", || {
         let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
         let mut buffer = [0; 512];
-        socket.send_to(b"who?", "10.92.0.2:53").expect("asked");
+        let question = dns(1, "shop.example", 1, None);
+        socket.send_to(&question, "10.92.0.2:53").expect("asked");
         socket.recv_from(&mut buffer).expect("answered");
         // Nothing listens there, and the pod's kernel reports it by ICMP.
         socket.send_to(b"hello", "10.92.0.2:7777").expect("sent");

@@ -2,12 +2,12 @@
 
 use super::attribute::{Attributed, Attribution, PeerKey, Target};
 use super::edge::{Edge, Evidence};
+use super::edge_key::Edges;
 use super::end_nodes::end_nodes;
 use super::history::History;
 use super::lookups::{self, ImpliedLookups};
 use super::{
-    Graph, MAX_OBSERVERS, Peer, findings, implied_edges, latest, outside_blocks, port_scan,
-    service_gaps,
+    Graph, MAX_OBSERVERS, findings, implied_edges, latest, outside_blocks, port_scan, service_gaps,
 };
 use nanoseg_finding::Finding;
 use nanoseg_flow::{FlowRecord, FlowResult, OutOfBounds, Popularity, Told};
@@ -55,9 +55,6 @@ pub struct Built {
     pub out_of_bounds: BTreeMap<Arc<str>, OutOfBounds>,
 }
 
-/// Client, server, protocol, port.
-pub type EdgeKey = (Peer, Peer, Protocol, u16);
-pub(super) type Edges = BTreeMap<EdgeKey, Edge>;
 /// Edges by the compact keys of their ends, while records are still coming.
 pub(super) type EdgesByKey = FxHashMap<(PeerKey, PeerKey, Protocol, u16), Edge>;
 

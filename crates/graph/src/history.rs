@@ -6,8 +6,9 @@
 //! was undecided, a leg of a translated connection) is judged by its own hour.
 
 use super::attribute::Attribution;
-use super::build::{EdgeKey, Edges, RawGraph};
+use super::build::RawGraph;
 use super::edge::Edge;
+use super::edge_key::{EdgeKey, Edges};
 use super::peer::Peer;
 use super::{InventoryListeners, address_epochs, outside_blocks, port_scan};
 use nanoseg_flow::{Aggregate, FlowConfig, Observers};

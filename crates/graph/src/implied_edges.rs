@@ -1,8 +1,8 @@
 //! DNS over TCP beside DNS over UDP: edges that are allowed unseen (rule: dns-over-tcp-implied). The only others are
 //! lookups that were not seen (`lookups`).
 
-use super::build::Edges;
 use super::edge::{Edge, Lesson};
+use super::edge_key::Edges;
 use nanoseg_flow::Verdict;
 use nanoseg_net::Protocol;
 

@@ -9,10 +9,9 @@
 //! - one-way datagrams do not teach that come from several pods of a workload, one from each.
 
 use super::attribute::{Attribution, PeerKey, Tables};
-use super::build::{
-    Assembled, EdgeKey, Edges, EdgesByKey, RawGraph, add_record, assemble, is_loopback,
-};
+use super::build::{Assembled, EdgesByKey, RawGraph, add_record, assemble, is_loopback};
 use super::edge::{Edge, Lesson};
+use super::edge_key::{EdgeKey, Edges};
 use super::history::History;
 use super::peer::Peer;
 use super::{

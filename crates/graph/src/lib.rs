@@ -14,6 +14,7 @@
 mod attribute;
 mod build;
 mod edge;
+mod edge_key;
 mod end_nodes;
 mod findings;
 mod graph;
@@ -41,8 +42,9 @@ mod tests;
 mod unattributed;
 mod vantage;
 
-pub use build::{Built, EdgeKey, GraphOptions, build, build_after, build_attempts};
+pub use build::{Built, GraphOptions, build, build_after, build_attempts};
 pub use edge::{Edge, Evidence, Lesson};
+pub use edge_key::EdgeKey;
 pub use findings::{METADATA, is_private};
 pub use graph::Graph;
 pub use history::{FoldedScan, History};

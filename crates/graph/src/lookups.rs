@@ -1,8 +1,8 @@
 //! Name lookups that were not seen: a client that called a Service by its cluster address must have looked it up at
 //! some time (rule: dns-not-observed).
 
-use super::build::{EdgeKey, Edges};
 use super::edge::{Edge, Lesson};
+use super::edge_key::{EdgeKey, Edges};
 use super::findings::list;
 use super::implied_edges::is_answered;
 use super::peer::Peer;

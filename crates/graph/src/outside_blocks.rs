@@ -1,8 +1,8 @@
 //! Outside addresses beyond the bound become blocks (rule: outside-addresses-are-bounded): an edge to a block is one to
 //! somebody who has no name, with all counts of the addresses in it.
 
-use super::build::{EdgeKey, Edges};
 use super::edge::Edge;
+use super::edge_key::{EdgeKey, Edges};
 use super::peer::Peer;
 use super::{Unattributed, UnattributedReason};
 use ipnet::IpNet;

@@ -1,8 +1,8 @@
 //! Port scans: one client that tries many targets and gets next to no answers (rule: scan-teaches-nothing).
 
 use super::attribute::{Attribution, PeerKey};
-use super::build::Edges;
 use super::edge::{Edge, Evidence, Lesson};
+use super::edge_key::Edges;
 use super::end_nodes::node_of;
 use super::history::{FoldedScan, History};
 use super::peer::Peer;

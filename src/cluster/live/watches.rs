@@ -57,7 +57,7 @@ impl Watches {
         let cache = Arc::new(Cache::new(&settings));
         cache.restore(settings.restored);
         let mut tasks = JoinSet::new();
-        kinds::follow_all(&client, &cache, &mut tasks);
+        follow::follow_all(&client, &cache, &mut tasks);
         let expiring = cache.clone();
         tasks.spawn(async move { expiring.expire_for_ever().await });
         Watches {

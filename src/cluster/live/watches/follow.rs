@@ -2,14 +2,15 @@
 
 use super::cache::Cache;
 use super::freshness::Moment;
-use super::ingest::Ingest;
-use super::kinds::Kind;
+use super::ingest::{Ingest, everywhere, in_default};
+use super::kinds::{EachKind, Kind, Scope, Watched, for_each_kind};
 use crate::cluster::live::connect::describe;
 use futures_util::{Stream, StreamExt};
 use kube::api::{DynamicObject, ListParams, WatchEvent, WatchParams};
 use kube::{Api, Client};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinSet;
 
 /// Objects per page of a list. An object may have 1.5 MiB (the limit of etcd), and anybody may make many of that size: a
 /// page of them has to fit into memory.
@@ -32,8 +33,34 @@ enum End {
     Failed(String, String),
 }
 
+/// Starts a task for each kind, which ends with `tasks`.
+pub fn follow_all(client: &Client, cache: &Arc<Cache>, tasks: &mut JoinSet<()>) {
+    for_each_kind(&mut Follow {
+        client,
+        cache,
+        tasks,
+    });
+}
+
+struct Follow<'a> {
+    client: &'a Client,
+    cache: &'a Arc<Cache>,
+    tasks: &'a mut JoinSet<()>,
+}
+
+impl EachKind for Follow<'_> {
+    fn kind<K: Watched>(&mut self, scope: Scope) {
+        let ingest = Ingest::of::<K>(match scope {
+            Scope::Namespaced => in_default::<K>,
+            Scope::Cluster => everywhere::<K>,
+        });
+        let (client, cache) = (self.client.clone(), self.cache.clone());
+        self.tasks.spawn(follow(client, cache, ingest));
+    }
+}
+
 /// Follows one kind without end.
-pub async fn follow(client: Client, cache: Arc<Cache>, ingest: Ingest) {
+async fn follow(client: Client, cache: Arc<Cache>, ingest: Ingest) {
     let watch = Watch {
         api: (ingest.api)(&client),
         probe: (ingest.probe)(&client),

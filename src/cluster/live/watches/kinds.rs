@@ -1,8 +1,5 @@
 //! The kinds that are watched, and the special handling of each.
 
-use super::cache::Cache;
-use super::follow;
-use super::ingest::{Ingest, everywhere, in_default};
 use super::store::Store;
 use super::trim::Trim;
 use crate::inventory::kubernetes::{
@@ -11,10 +8,8 @@ use crate::inventory::kubernetes::{
 };
 use crate::review::resources::{PolicyProposal, ProposalDecision, Segmentation};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use kube::{Client, Resource};
+use kube::Resource;
 use std::fmt::{self, Debug};
-use std::sync::Arc;
-use tokio::task::JoinSet;
 
 /// One kind of objects, with its name in the API.
 pub trait Watched:
@@ -25,8 +20,20 @@ pub trait Watched:
     fn store(stores: &Stores) -> &Store<Self>;
 }
 
+/// Whether objects of a kind are in a namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    Namespaced,
+    Cluster,
+}
+
+/// Does something for each kind.
+pub trait EachKind {
+    fn kind<K: Watched>(&mut self, scope: Scope);
+}
+
 macro_rules! kinds {
-    ($( $kind:ident $field:ident $probe:ident; )*) => {
+    ($( $kind:ident $field:ident $scope:ident; )*) => {
         /// The kinds that are watched.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Kind { $( $kind, )* }
@@ -54,31 +61,29 @@ macro_rules! kinds {
             }
         )*
 
-        /// A task for each kind.
-        pub fn follow_all(client: &Client, cache: &Arc<Cache>, tasks: &mut JoinSet<()>) {
-            for ingest in [ $( Ingest::of::<$kind>($probe::<$kind>), )* ] {
-                tasks.spawn(follow::follow(client.clone(), cache.clone(), ingest));
-            }
+        /// Visits all kinds.
+        pub fn for_each_kind(visitor: &mut impl EachKind) {
+            $( visitor.kind::<$kind>(Scope::$scope); )*
         }
     };
 }
 
 kinds! {
-    Pod pods in_default;
-    Service services in_default;
-    EndpointSlice endpoint_slices in_default;
-    Namespace namespaces everywhere;
-    Node nodes everywhere;
-    Deployment deployments in_default;
-    ReplicaSet replica_sets in_default;
-    StatefulSet stateful_sets in_default;
-    DaemonSet daemon_sets in_default;
-    Job jobs in_default;
-    CronJob cron_jobs in_default;
-    NetworkPolicy network_policies in_default;
-    Segmentation segmentations in_default;
-    PolicyProposal proposals in_default;
-    ProposalDecision decisions in_default;
+    Pod pods Namespaced;
+    Service services Namespaced;
+    EndpointSlice endpoint_slices Namespaced;
+    Namespace namespaces Cluster;
+    Node nodes Cluster;
+    Deployment deployments Namespaced;
+    ReplicaSet replica_sets Namespaced;
+    StatefulSet stateful_sets Namespaced;
+    DaemonSet daemon_sets Namespaced;
+    Job jobs Namespaced;
+    CronJob cron_jobs Namespaced;
+    NetworkPolicy network_policies Namespaced;
+    Segmentation segmentations Namespaced;
+    PolicyProposal proposals Namespaced;
+    ProposalDecision decisions Namespaced;
 }
 
 /// The kinds that [`super::Watches::objects`] holds.
