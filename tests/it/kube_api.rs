@@ -1,6 +1,6 @@
 //! The live part of room `cluster` with a real API server: what it reads, and what it writes.
 
-use crate::operator::shop::{Shop, proposal};
+use crate::operator::shop::{Shop, ours, proposal};
 use crate::support::kubernetes::{Cluster, PATIENCE, until};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -100,7 +100,17 @@ fn a_policy_is_written_once_and_never_replaces_a_policy_of_somebody_else() {
         return;
     };
     let namespace = cluster.namespace("write");
+    let segmentation: Segmentation = serde_json::from_value(json!({
+        "metadata": {"name": "default"},
+        "spec": {"mode": "Enforce", "changedBy": "admin"},
+    }))
+    .expect("a Segmentation");
     cluster.run(async {
+        // The admission policies let policies be written where a Segmentation enforces them.
+        let segmentations: Api<Segmentation> = Api::namespaced(cluster.client(), &namespace);
+        let params = PostParams::default();
+        let made = segmentations.create(&params, &segmentation).await;
+        made.expect("a Segmentation");
         let writer = Writer::new(cluster.client(), Arc::new(|| Ok(())));
         let first = writer
             .apply_policy(&policy(&namespace, "nanoseg-api", 80))
@@ -180,6 +190,7 @@ fn an_edit_of_a_proposal_is_not_overwritten_unread() {
             let spec = serde_json::from_value(proposal("low", digit)).expect("a proposal");
             let mut proposal = PolicyProposal::new("web-9", spec);
             proposal.metadata.namespace = Some(namespace.clone());
+            proposal.metadata.labels = Some(ours());
             proposal
         };
         let made = writer.apply_proposal(&of("1"), None).await.expect("made");

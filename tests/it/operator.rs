@@ -54,6 +54,7 @@ fn status_shows_the_state_of_a_namespace_and_what_needs_attention() {
             "2",
             "2",
             "1",
+            "0",
             "1"
         ]
     );

@@ -166,7 +166,8 @@ impl Set {
         }
         command.arg("--store").arg(self.store(secrets));
         if self.by_nats {
-            command.args(["--nats", &self.nats_url(testbed)]);
+            // The server is open to everybody, beyond this network namespace.
+            command.args(["--nats", &self.nats_url(testbed), "--nats-insecure"]);
         }
         let log = secrets.path(&format!("{}-receiver.log", self.name));
         self.receiver = Some(Program::start(command, log));
@@ -198,13 +199,13 @@ impl Set {
         command.args(["--source", &self.sources.join(",")]);
         command.args(["--metrics-listen", &metrics]);
         if self.by_nats {
-            command.args(["--nats", &self.nats_url(testbed)]);
+            command.args(["--nats", &self.nats_url(testbed), "--nats-insecure"]);
         } else {
             command.arg("--receiver");
             command.arg(format!("https://{}", self.address(testbed)));
             command.arg("--ca").arg(secrets.path("ca.pem"));
-            command.arg("--token").arg(self.token(secrets, node));
         }
+        command.arg("--token").arg(self.token(secrets, node));
         command.arg("--spool").arg(self.spool(secrets, node));
         let log = secrets.path(&format!("{}-{node}.log", self.name));
         self.agents

@@ -46,7 +46,18 @@ impl Controller {
             metrics,
         };
         controller.until_leading();
+        controller.until_accepting();
         controller
+    }
+
+    /// Waits until it acts on its state: a leader looks at the published record first.
+    fn until_accepting(&self) {
+        let accepts = until(PATIENCE, "agents to be accepted", async || {
+            let log = self.log();
+            let said = log.contains("accepts agents");
+            said.then_some(()).ok_or(log)
+        });
+        self.cluster.run(accepts);
     }
 
     /// Another replica: the same Lease, store and port for agents.

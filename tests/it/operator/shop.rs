@@ -8,6 +8,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Resource, ResourceExt};
 use nanoseg::review::resources::{PolicyProposal, ProposalDecision, Segmentation};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub struct Shop {
@@ -95,7 +96,8 @@ impl Shop {
     /// Creates a proposal for `web` with its status.
     pub fn propose(&self, name: &str, spec: &Value, status: Value) -> PolicyProposal {
         let spec = serde_json::from_value(spec.clone()).expect("a proposal");
-        let proposal = PolicyProposal::new(name, spec);
+        let mut proposal = PolicyProposal::new(name, spec);
+        proposal.metadata.labels = Some(ours());
         self.cluster.run(async {
             let api = self.api::<PolicyProposal>();
             let made = api.create(&PostParams::default(), &proposal).await;
@@ -134,6 +136,11 @@ impl Shop {
         items.sort_by_key(|one| (one.creation_timestamp(), one.name_any()));
         items
     }
+}
+
+/// The label of what the controller writes.
+pub fn ours() -> BTreeMap<String, String> {
+    [("app.kubernetes.io/managed-by".into(), "nanoseg".into())].into()
 }
 
 /// The spec of a proposal with risk `risk` and revision `digit`, repeated: api may call web too.

@@ -29,6 +29,7 @@ impl Installation {
             objects: objects(cluster),
             _alone: alone,
         };
+        installation.forget_published();
         let applied = |object: &&Value| !NOT_APPLIED.contains(&kind(object));
         let items: Vec<&Value> = installation.objects.iter().filter(applied).collect();
         // Namespaces and definitions first, because their instances need them.
@@ -50,6 +51,28 @@ impl Installation {
             assert!(waited.status.success(), "{waited:?}");
         }
         installation
+    }
+
+    /// Deletes what another test published in the controller's namespace: the first leader has another state. The
+    /// admission policy that protects it may be there for some seconds after it was deleted.
+    fn forget_published(&self) {
+        let delete = [
+            "-n",
+            "nanoseg",
+            "delete",
+            "configmap",
+            "--ignore-not-found",
+            "nanoseg-record",
+            "nanoseg-graph",
+        ];
+        let gone = until(PATIENCE, "the published record to go", async || {
+            let done = self.cluster.kubectl(&delete);
+            if done.status.success() {
+                return Ok(());
+            }
+            Err(format!("{done:?}"))
+        });
+        self.cluster.run(gone);
     }
 
     /// Returns the arguments of the container of a Deployment or DaemonSet.

@@ -84,6 +84,12 @@ fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
     Ok(count > 0)
 }
 
+fn has_column(connection: &Connection, table: &str, column: &str) -> rusqlite::Result<bool> {
+    let is_there = "SELECT count(*) FROM pragma_table_info(?1) WHERE name = ?2";
+    let count: i64 = connection.query_row(is_there, [table, column], |row| row.get(0))?;
+    Ok(count > 0)
+}
+
 /// Reads the records that began in these seconds since the Unix epoch, and all names.
 pub fn load_records(connection: &Connection, began: Range<i64>) -> rusqlite::Result<Aggregate> {
     let mut all = Aggregate::default();
@@ -146,21 +152,23 @@ fn each_name(
     connection: &Connection,
     mut one: impl FnMut(IpAddr, NameEntry),
 ) -> rusqlite::Result<()> {
-    each(
-        connection,
-        "SELECT address, name, client, resolver, first, until FROM names",
-        |row| {
-            let entry = NameEntry {
-                name: row.get::<_, String>(1)?.into(),
-                client: text(row, 2)?,
-                by: text(row, 3)?,
-                from: time(row, 4)?,
-                until: time(row, 5)?,
-            };
-            one(text(row, 0)?, entry);
-            Ok(())
-        },
-    )
+    // A store of version 8 or earlier that is only read does not tell who answered.
+    let query = if has_column(connection, "names", "resolver")? {
+        "SELECT address, name, client, resolver, first, until FROM names"
+    } else {
+        "SELECT address, name, client, 'unknown', first, until FROM names"
+    };
+    each(connection, query, |row| {
+        let entry = NameEntry {
+            name: row.get::<_, String>(1)?.into(),
+            client: text(row, 2)?,
+            by: text(row, 3)?,
+            from: time(row, 4)?,
+            until: time(row, 5)?,
+        };
+        one(text(row, 0)?, entry);
+        Ok(())
+    })
 }
 
 /// Reads what has no observer.
