@@ -8,6 +8,7 @@ mod access;
 mod agent;
 #[cfg(feature = "cluster")]
 mod approve;
+#[cfg(feature = "cluster")]
 mod ceilings;
 pub mod connectivity;
 #[cfg(feature = "cluster")]
