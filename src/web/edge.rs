@@ -27,15 +27,9 @@ pub const HEADER: [&str; 10] = [
 /// A peer by its name: an outside address with its DNS names.
 pub fn name(graph: &Graph, peer: &Peer) -> String {
     match peer {
-        Peer::Outside(address) => {
-            let names = graph.names.get(address).into_iter().flatten();
-            let names: Vec<&str> = names.map(String::as_str).collect();
-            if names.is_empty() {
-                address.to_string()
-            } else {
-                format!("{} ({address})", names.join(", "))
-            }
-        }
+        Peer::Outside(address) => graph
+            .named_address(address)
+            .unwrap_or_else(|| address.to_string()),
         other => other.to_string(),
     }
 }

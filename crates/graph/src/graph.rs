@@ -65,6 +65,14 @@ impl Graph {
         }
     }
 
+    /// An outside address with the names under which it was looked up: `a.example, b.example (192.0.2.1)`; `None` if
+    /// there is no name. A name is what somebody said; the address is what a rule allows.
+    pub fn named_address(&self, address: &IpAddr) -> Option<String> {
+        let names = self.names.get(address)?;
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        (!names.is_empty()).then(|| format!("{} ({address})", names.join(", ")))
+    }
+
     /// The first and the last time of any edge.
     pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
         let edges = || self.graph.edge_weights();

@@ -212,12 +212,7 @@ fn end_of(peer: &Peer, graph: &Graph, inventory: &Inventory) -> NamedEnd {
             addresses(set, Some(format!("node {name}")), false)
         }
         Peer::Outside(address) | Peer::Unattributed(Unattributed { address, .. }) => {
-            let names = graph.names.get(address);
-            // A name is what somebody said; the address is what the rule allows.
-            let label = names.map(|names| {
-                let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                format!("{} ({address})", names.join(", "))
-            });
+            let label = graph.named_address(address);
             addresses(BTreeSet::from([*address]), label, true)
         }
     }

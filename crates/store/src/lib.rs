@@ -14,6 +14,8 @@ mod reviews;
 pub mod spool;
 #[cfg(feature = "database")]
 mod state_lock;
+#[cfg(feature = "database")]
+mod tables;
 
 #[cfg(feature = "database")]
 pub use backup::back_up;

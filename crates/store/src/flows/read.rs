@@ -1,6 +1,7 @@
 //! From rows back to the types of [`nanoseg_flow`].
 
 use super::words::{parse_opening, parse_other, parse_verdict};
+use crate::tables::{has_column, has_table};
 use nanoseg_flow::{
     ActivityWindows, Aggregate, FlowRecord, Instance, Loss, NameEntry, Observations, Observed,
     Observer, OtherTraffic, PeerLabels, ScanSummary, Source, Told,
@@ -76,18 +77,6 @@ fn add_scans(connection: &Connection, all: &mut Aggregate) -> rusqlite::Result<(
         all.add_scan(&Arc::from(node), scan_of(row)?);
         Ok(())
     })
-}
-
-fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
-    let is_there = "SELECT count(*) FROM sqlite_schema WHERE name = ?1";
-    let count: i64 = connection.query_row(is_there, [name], |row| row.get(0))?;
-    Ok(count > 0)
-}
-
-fn has_column(connection: &Connection, table: &str, column: &str) -> rusqlite::Result<bool> {
-    let is_there = "SELECT count(*) FROM pragma_table_info(?1) WHERE name = ?2";
-    let count: i64 = connection.query_row(is_there, [table, column], |row| row.get(0))?;
-    Ok(count > 0)
 }
 
 /// Reads the records that began in these seconds since the Unix epoch, and all names.

@@ -3,6 +3,7 @@
 
 use super::edges::{add_edge, begin, each, json_of, key_of};
 use super::{ReviewStore, ReviewStoreError};
+use crate::tables::has_table;
 use nanoseg_graph::{Edge, EdgeKey, StoredEdge};
 use rusqlite::{Connection, params};
 use std::ops::Range;
@@ -46,8 +47,7 @@ fn add(connection: &mut Connection, most: usize) -> rusqlite::Result<usize> {
 
 /// Returns true if the file has a backlog: one of an earlier version that is only read has none.
 pub(super) fn is_there(connection: &Connection) -> rusqlite::Result<bool> {
-    let query = "SELECT count(*) FROM sqlite_schema WHERE name = 'edge_backlog'";
-    connection.query_row(query, [], |row| Ok(row.get::<_, i64>(0)? > 0))
+    has_table(connection, "edge_backlog")
 }
 
 /// Calls `one` with each edge of these hours.

@@ -1,6 +1,7 @@
 //! From rows back to values.
 
 use super::{DepartedPod, EndedReview, Loaded, StoredDecision, StoredSegment};
+use crate::tables::has_table;
 use nanoseg_inventory::WorkloadId;
 use nanoseg_net::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -71,9 +72,7 @@ pub fn load(connection: &Connection) -> rusqlite::Result<Loaded> {
 }
 
 pub fn ended_reviews(connection: &Connection) -> rusqlite::Result<Vec<EndedReview>> {
-    let known = "SELECT count(*) FROM sqlite_schema WHERE name = 'ended_reviews'";
-    let known: i64 = connection.query_row(known, [], |row| row.get(0))?;
-    if known == 0 {
+    if !has_table(connection, "ended_reviews")? {
         return Ok(Vec::new());
     }
     all(
