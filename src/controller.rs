@@ -13,6 +13,7 @@ mod exporter;
 mod folder;
 mod graph_publisher;
 mod intake;
+mod metrics;
 mod pending_writes;
 mod plan;
 mod receiver;
@@ -27,6 +28,7 @@ mod token_review;
 mod volume;
 mod writer;
 
+pub use metrics::{example_controller_metrics, example_receiver_metrics};
 pub use receiver::{Receiver, ReceiverError, ReceiverSettings};
 pub use run::{ControllerError, ControllerSettings, run};
 pub use volume::VolumeReader;

@@ -4,7 +4,6 @@
 
 use super::authenticator::{Check, TokenAuthenticator, warn_of_unbound};
 use super::break_glass::BreakGlass;
-use super::controller_metrics::ControllerMetrics;
 use super::enforcer::Enforcer;
 use super::engine::{
     Engine, EngineState, Observation, Parts, StateError, keep_proven, resume_break_glass,
@@ -13,10 +12,9 @@ use super::exporter::Exporter;
 use super::folder::Folder;
 use super::graph_publisher::GraphPublisher;
 use super::intake::{Intake, IntakeError, IntakeSettings};
-use super::receiver_metrics::ReceiverMetrics;
+use super::metrics::Metrics;
 use super::record_publisher::RecordPublisher;
 use super::room::IntakeRoom;
-use super::store_metrics::StoreMetrics;
 use super::take_over::{Answer, TakeOver, TakeOverError};
 use super::tasks::{Tasks, keep_running};
 use super::token_review::ReviewCheck;
@@ -28,7 +26,7 @@ use crate::cluster::live::{
 };
 use crate::flow::HOT_HOURS;
 use crate::graph::ServiceEnforcement;
-use crate::listen::{ConnectionMetrics, ServerTls};
+use crate::listen::ServerTls;
 use crate::net::Timestamp;
 use crate::pipeline::LiveGraph;
 use crate::review::Ceilings;
@@ -39,7 +37,6 @@ use crate::store::{
 use crate::wire::{
     Health, HealthError, HealthServer, NatsHealth, NatsSettings, TokenCheck, TokenRules,
 };
-use prometheus_client::registry::Registry;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -151,10 +148,7 @@ pub async fn run(
     let replica = Replica {
         writer: Writer::new(client.clone(), fence.clone()),
         events: Events::new(client.clone(), &settings.identity, fence),
-        controller_metrics: Arc::default(),
-        receiver_metrics: Arc::default(),
-        store_metrics: Arc::default(),
-        connections: ConnectionMetrics::default(),
+        metrics: Metrics::default(),
         store_health: StoreHealth::default(),
         nats_health: NatsHealth::default(),
         client,
@@ -196,26 +190,17 @@ struct Replica {
     watches: Arc<Watches>,
     writer: Writer,
     events: Events,
-    controller_metrics: Arc<ControllerMetrics>,
-    receiver_metrics: Arc<ReceiverMetrics>,
-    store_metrics: Arc<StoreMetrics>,
-    connections: ConnectionMetrics,
+    metrics: Metrics,
     store_health: StoreHealth,
     nats_health: NatsHealth,
 }
 
 impl Replica {
     fn health_server(&self) -> Result<HealthServer, HealthError> {
-        let mut registry = Registry::default();
-        self.receiver_metrics.register(&mut registry);
-        self.store_metrics.register(&mut registry);
-        self.connections
-            .register(registry.sub_registry_with_prefix("nanoseg_port"));
-        self.controller_metrics
-            .register(&mut registry, self.writer.clone());
-        let (watches, controller_metrics) = (self.watches.clone(), self.controller_metrics.clone());
+        let registry = self.metrics.of_controller(self.writer.counts().clone());
+        let (watches, controller_metrics) = (self.watches.clone(), self.metrics.controller.clone());
         let (store_health, nats_health) = (self.store_health.clone(), self.nats_health.clone());
-        let metrics = self.receiver_metrics.clone();
+        let metrics = self.metrics.receiver.clone();
         let ready = Arc::new(move || {
             watches.check().map_err(|stale| stale.to_string())?;
             store_health.check()?;
@@ -227,7 +212,7 @@ impl Replica {
             ..Health::of_registry(registry, ready)
         };
         let listen = self.settings.metrics_listen;
-        HealthServer::bind(listen, health, self.connections.clone())
+        HealthServer::bind(listen, health, self.metrics.ports.clone())
     }
 
     async fn wait_and_lead(
@@ -245,7 +230,7 @@ impl Replica {
             }
         }
         tracing::info!(identity = election.identity(), "leads");
-        self.controller_metrics.leading(true);
+        self.metrics.controller.leading(true);
         let (halt, halted) = watch::channel(false);
         let work = self.lead(halted);
         tokio::pin!(work);
@@ -293,7 +278,7 @@ impl Replica {
         self.watches.restore(restored.collect());
         // Records of hours before those are folded beside the engine.
         let hot = flows.load_since(now().hour() - HOT_HOURS)?;
-        let room = IntakeRoom::after(&hot, self.store_metrics.clone(), now());
+        let room = IntakeRoom::after(&hot, self.metrics.store.clone(), now());
         let live = LiveGraph::new(store.history()?, hot);
         let (heard_in, heard) = mpsc::channel(HEARD);
         let (report_in, reports) = mpsc::unbounded_channel();
@@ -313,7 +298,7 @@ impl Replica {
             path: settings.store.clone(),
             inventory: known,
             news,
-            metrics: self.store_metrics.clone(),
+            metrics: self.metrics.store.clone(),
             now,
         };
         let graph_publisher = GraphPublisher {
@@ -329,7 +314,7 @@ impl Replica {
             nats_health: self.nats_health.clone(),
             heard: Some(heard_in),
             now,
-            connections: self.connections.clone(),
+            connections: self.metrics.ports.clone(),
         })
         .await?;
         tracing::info!(listen = %intake.local_addr(), "accepts agents");
@@ -353,7 +338,7 @@ impl Replica {
             heard,
             folded,
             inventory,
-            controller_metrics: self.controller_metrics.clone(),
+            controller_metrics: self.metrics.controller.clone(),
             retention: settings.retention,
             ceilings: settings.ceilings.clone(),
             now,
@@ -362,12 +347,12 @@ impl Replica {
         let halted = stop.clone();
         tasks.spawn("engine", engine.run(halted));
         let record_publisher = tokio::spawn(self.publish_record(newest, stop.clone()));
-        let restarts = self.controller_metrics.task_restarts();
+        let restarts = self.metrics.controller.task_restarts();
         let halted = stop.clone();
         let publish_graph = move || graph_publisher.clone().run(halted.clone());
         let publishing = keep_running("graph publisher", restarts, stop.clone(), publish_graph);
         tasks.spawn("graph publisher", publishing);
-        let restarts = self.controller_metrics.task_restarts();
+        let restarts = self.metrics.controller.task_restarts();
         let halted = stop.clone();
         let fold = move || folder.clone().run(halted.clone());
         let folding = keep_running("folder", restarts, stop.clone(), fold);
@@ -392,7 +377,7 @@ impl Replica {
                 tasks.spawn("exporter", exporter.run(halted));
             }
         }
-        let (metrics, health) = (self.receiver_metrics.clone(), self.store_health.clone());
+        let (metrics, health) = (self.metrics.receiver.clone(), self.store_health.clone());
         let intake = intake.run(flows, room, metrics, health, stop.clone());
         tasks.spawn_fallible("intake", async { Ok(intake.await?) });
         tasks.run(stop).await?;
@@ -409,7 +394,7 @@ impl Replica {
         TakeOver {
             client: self.client.clone(),
             writer: &self.writer,
-            metrics: &self.controller_metrics,
+            metrics: &self.metrics.controller,
             path: &self.settings.store,
             namespace: &self.settings.lease_namespace,
             accept: self.settings.accept_new_state,
@@ -446,7 +431,7 @@ impl Replica {
                 }
             }
         };
-        let restarts = self.controller_metrics.task_restarts();
+        let restarts = self.metrics.controller.task_restarts();
         keep_running("record publisher", restarts, stop, start)
     }
 
@@ -471,7 +456,7 @@ impl Replica {
         let check = ReviewCheck::new(self.client.clone(), claims, reviewer);
         TokenAuthenticator::new(
             Check::Review(Box::new(check)),
-            self.receiver_metrics.clone(),
+            self.metrics.receiver.clone(),
         )
     }
 
