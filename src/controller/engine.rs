@@ -3,6 +3,7 @@
 
 mod adopt;
 mod auto_rollback;
+mod conclude;
 mod coverage;
 mod decide;
 mod default_deny;
@@ -28,7 +29,7 @@ pub use observation::Observation;
 pub use proven::keep_proven;
 pub use state::{EngineState, StateError};
 
-use super::controller_metrics::{ClusterCounts, ControllerMetrics};
+use super::controller_metrics::ControllerMetrics;
 use super::folder::FoldNews;
 use super::pending_writes::PendingWrites;
 use super::plan::{EnforcerReport, Plan};
@@ -40,12 +41,11 @@ use crate::inventory::Inventory;
 use crate::net::Timestamp;
 use crate::record::RecordLine;
 use crate::review::resources::PolicyProposal;
-use crate::review::{Ceilings, Uncovered, WorkloadState, is_default_deny};
+use crate::review::{Ceilings, Uncovered};
 use crate::store::ReviewStore;
 use adopt::UnknownPolicies;
 use enforcer_reports::Troubles;
 use housekeeping::Housekeeping;
-use in_force::InForce;
 use observation::Touched;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -336,117 +336,6 @@ impl Engine {
         }
     }
 
-    /// From traffic and decisions: violations, rollbacks and proposals.
-    fn conclude(&mut self, decided: Touched, now: Timestamp) {
-        let agents_changed = self.agents_changed(now);
-        let Parts {
-            watches,
-            engine_state,
-            observation,
-            controller_metrics,
-            graph,
-            inventory,
-            ..
-        } = &mut self.parts;
-        let began = Instant::now();
-        let is_due = self.due.is_some_and(|due| now >= due) || agents_changed;
-        let watched = if observation.has_new_batches() {
-            auto_rollback::closely_watched(engine_state, now)
-        } else {
-            BTreeSet::new()
-        };
-        let watched = if watched.is_empty() {
-            Touched::Nothing
-        } else {
-            Touched::Edges(watched)
-        };
-        let only = match observation.refresh(watches).and(decided).and(watched) {
-            _ if is_due => None,
-            Touched::Everything => None,
-            Touched::Edges(touched) => Some(touched),
-            Touched::Nothing => {
-                segments::forget_left(engine_state, now);
-                default_deny::end_unwanted(engine_state, now);
-                return;
-            }
-        };
-        inventory.send_if_modified(|known| {
-            let is_new = known
-                .as_ref()
-                .is_none_or(|known| !Arc::ptr_eq(known, &observation.inventory));
-            if is_new {
-                *known = Some(observation.inventory.clone());
-            }
-            is_new
-        });
-        let mut view = observation.view(only);
-        let uncovered = coverage::find(engine_state, observation);
-        let open = uncovered.values();
-        let open = open.flat_map(|one| one.findings(&observation.inventory));
-        view.findings.extend(open);
-        self.unknown = adopt::find(engine_state, observation);
-        let unknown = adopt::findings(observation, &self.unknown);
-        view.findings.extend(unknown);
-        let mut in_force = InForce::build(engine_state, observation);
-        let violations = violations::find_violations(engine_state, observation, &view, &in_force);
-        let judged = auto_rollback::judge_changes(
-            engine_state,
-            observation,
-            &in_force,
-            view.only.as_ref(),
-            now,
-        );
-        if !judged.undone.is_empty() {
-            in_force = InForce::build(engine_state, observation);
-        }
-        view.findings
-            .extend(judged.unexplained.values().flatten().cloned());
-        self.troubles
-            .note_unexplained(view.only.as_ref(), &judged.unexplained);
-        let unknown = &self.unknown;
-        let not_adopted = adopt::propose(engine_state, observation, &view, &in_force, unknown, now);
-        let mut problems = propose::propose(
-            engine_state,
-            observation,
-            &view,
-            &in_force,
-            &violations,
-            now,
-        );
-        let denies = default_deny::propose(engine_state, observation, &view, &in_force, now);
-        for (namespace, why) in denies.into_iter().chain(not_adopted) {
-            problems.entry(namespace).or_insert(why);
-        }
-        match &view.only {
-            None => {
-                self.problems = problems;
-                self.without_agent = open_directions::nodes_without_agent(observation, now);
-                segments::retire_gone(engine_state, &observation.inventory, now);
-                self.due = segments::next_due(engine_state, now);
-                self.publish_all = true;
-                controller_metrics.set_counts(&ClusterCounts {
-                    nodes_without_agent: self.without_agent.len(),
-                    unknown_policies: self.unknown.values().map(BTreeSet::len).sum(),
-                    uncovered: uncovered.values().map(|one| one.pods.len()).sum(),
-                    violations: violations.len(),
-                    ..counts(engine_state, observation)
-                });
-                controller_metrics.set_out_of_bounds(&observation.built.out_of_bounds);
-                self.uncovered = uncovered;
-                self.foreign_pods = coverage::foreign_pods(observation, &in_force);
-                observation.add_cost(began.elapsed());
-                graph.send_replace(Some(Arc::new(view.graph)));
-            }
-            Some(only) => {
-                self.problems.extend(problems);
-                only.iter()
-                    .for_each(|id| engine_state.mark_unpublished(&id.namespace));
-            }
-        }
-        segments::forget_left(engine_state, now);
-        default_deny::end_unwanted(engine_state, now);
-    }
-
     fn housekeep(&mut self, now: Timestamp) {
         let Parts {
             watches,
@@ -556,33 +445,5 @@ impl Engine {
         for namespace in done.again {
             self.parts.engine_state.mark_unpublished(&namespace);
         }
-    }
-}
-
-fn counts(engine_state: &EngineState, observation: &Observation) -> ClusterCounts {
-    let count = |has: fn(&WorkloadState) -> bool| {
-        let states = engine_state.states().values();
-        states.filter(|state| has(state)).count()
-    };
-    ClusterCounts {
-        workloads: observation.inventory.workloads.len(),
-        edges: observation.built.graph.inner().edge_count(),
-        one_sided: observation
-            .built
-            .graph
-            .inner()
-            .edge_weights()
-            .filter(|edge| !edge.one_sided.is_empty())
-            .count(),
-        enforced: count(|state| {
-            let applied = state.applied.as_ref();
-            let is_there = applied.is_some_and(|applied| applied.revision.is_some());
-            is_there && !is_default_deny(&state.workload)
-        }),
-        open_proposals: count(|state| state.open().is_some()),
-        degraded: count(|state| state.degraded.is_some()),
-        open_directions: engine_state.open_directions().iter().count(),
-        altered: engine_state.altered.len(),
-        ..ClusterCounts::default()
     }
 }

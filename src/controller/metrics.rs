@@ -4,9 +4,7 @@ use super::controller_metrics::ControllerMetrics;
 use super::receiver_metrics::ReceiverMetrics;
 use super::store_metrics::StoreMetrics;
 use crate::cluster::live::{Outcome, WriteCounts};
-use crate::flow::{
-    Applied, FlowBatch, Instance, IntakeUse, Loss, Observations, OutOfBounds,
-};
+use crate::flow::{Applied, FlowBatch, Instance, IntakeUse, Loss, Observations, OutOfBounds};
 use crate::listen::ConnectionMetrics;
 use crate::net::Timestamp;
 use crate::store::{Forgotten, StoreSize};

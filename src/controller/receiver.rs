@@ -99,7 +99,8 @@ impl Receiver {
             note: Arc::new(move || notes.note()),
             ..Health::of_registry(metrics.of_receiver(), ready)
         };
-        let health_server = HealthServer::bind(settings.metrics_listen, health, metrics.ports.clone())?;
+        let health_server =
+            HealthServer::bind(settings.metrics_listen, health, metrics.ports.clone())?;
         Ok(Receiver {
             intake,
             health_server,

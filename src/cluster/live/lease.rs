@@ -19,8 +19,10 @@
 
 mod claim;
 
+pub use claim::LeaseState;
+
 use super::connect::describe;
-use claim::{Claim, LeaseState, Step};
+use claim::{Claim, Step};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::Client;
@@ -162,6 +164,11 @@ impl Election {
     /// The holder of the Lease as last seen; `None`: it has no holder, or was not seen yet.
     pub fn holder(&self) -> Option<String> {
         self.seen.borrow().holder.clone()
+    }
+
+    /// The holder of the Lease as a channel, for tasks that wait for another.
+    pub fn seen(&self) -> watch::Receiver<LeaseState> {
+        self.seen.clone()
     }
 
     /// How often the holder of the Lease changed, as last seen.
