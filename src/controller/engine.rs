@@ -38,7 +38,7 @@ use crate::finding::Finding;
 use crate::flow::FlowBatch;
 use crate::graph::Graph;
 use crate::inventory::Inventory;
-use crate::net::Timestamp;
+use crate::net::{Outage, Outages, Timestamp};
 use crate::record::RecordLine;
 use crate::review::resources::PolicyProposal;
 use crate::review::{Ceilings, Uncovered};
@@ -47,6 +47,7 @@ use adopt::UnknownPolicies;
 use enforcer_reports::Troubles;
 use housekeeping::Housekeeping;
 use observation::Touched;
+use publish::Published;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,6 +118,10 @@ pub struct Engine {
     publish_all: bool,
     /// A write to the disk or to the cluster is left to do.
     unfinished: bool,
+    /// Whether the disk takes the state.
+    disk: Outage,
+    /// Whether objects can be written, by namespace.
+    objects: Outages,
     /// When the next namespace will have been observed for its minimum duration.
     due: Option<Timestamp>,
     /// The nodes with pods whose agent was not connected in the last cycle that looked at everything.
@@ -151,6 +156,8 @@ impl Engine {
             proposals: Vec::new(),
             publish_all: true,
             unfinished: true,
+            disk: Outage::default(),
+            objects: Outages::default(),
             due: None,
             without_agent: BTreeSet::new(),
         }
@@ -346,8 +353,11 @@ impl Engine {
         } = &mut self.parts;
         observation.tidy(now);
         if let Err(error) = self.housekeeping.run(watches, store, now) {
-            tracing::error!("{error}");
-            controller_metrics.commit_failed(error.to_string());
+            let why = error.to_string();
+            if self.disk.failed(&why, now) {
+                tracing::error!("{why}; it is tried again");
+            }
+            controller_metrics.commit_failed(why);
         }
     }
 
@@ -357,16 +367,23 @@ impl Engine {
         match self.parts.engine_state.commit(&mut self.parts.store, now) {
             Ok(entries) => {
                 self.parts.controller_metrics.committed(&entries);
+                if let Some(over) = self.disk.worked(now) {
+                    tracing::info!("the state can be written again {over}");
+                }
                 if let Some(last) = entries.last() {
                     self.parts.recorded.send_replace(last.sequence);
                 }
                 Some(entries)
             }
             Err(error) => {
-                tracing::error!("{error}");
-                self.parts
-                    .controller_metrics
-                    .commit_failed(error.to_string());
+                // (rule: logs-tell-changes)
+                let why = error.to_string();
+                if self.disk.failed(&why, now) {
+                    tracing::error!(
+                        "{why}; nothing is written to the cluster until it works again"
+                    );
+                }
+                self.parts.controller_metrics.commit_failed(why);
                 self.unfinished = true;
                 None
             }
@@ -382,6 +399,21 @@ impl Engine {
             }
             is_new
         });
+    }
+
+    /// Logs in which namespaces objects cannot be written, and where they can again (rule: logs-tell-changes).
+    fn log_writes(&mut self, namespaces: &BTreeSet<String>, done: &Published, now: Timestamp) {
+        for (namespace, why) in &done.problems {
+            if self.objects.failed(namespace, why, now) {
+                tracing::warn!(namespace, "{why}; it is tried again");
+            }
+        }
+        let written = namespaces.iter();
+        for namespace in written.filter(|one| !done.problems.contains_key(*one)) {
+            if let Some(over) = self.objects.worked(namespace, now) {
+                tracing::info!(namespace, "objects are written again {over}");
+            }
+        }
     }
 
     /// Writes proposals, results of decisions and conditions to the cluster.
@@ -442,6 +474,7 @@ impl Engine {
         let told = &mut self.told_malformed;
         done.merge(malformed::tell(&self.malformed, told, writer, now).await);
         self.unfinished |= done.failed;
+        self.log_writes(&namespaces, &done, now);
         for namespace in done.again {
             self.parts.engine_state.mark_unpublished(&namespace);
         }

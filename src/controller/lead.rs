@@ -18,7 +18,7 @@ use super::writer::NewBatches;
 use crate::flow::HOT_HOURS;
 use crate::graph::Graph;
 use crate::inventory::Inventory;
-use crate::net::Timestamp;
+use crate::net::{Outages, Timestamp};
 use crate::pipeline::LiveGraph;
 use crate::store::{FlowStore, ReviewStore, StateLock, StateLockError};
 use std::sync::Arc;
@@ -235,6 +235,7 @@ fn carry_out(
                 reports,
                 break_glass,
                 now,
+                outages: Outages::default(),
             };
             tasks.spawn("enforcer", enforcer.run(stop));
         }

@@ -56,17 +56,13 @@ impl Outage {
             return true;
         };
         failing.attempts = failing.attempts.saturating_add(1);
-        let rest = match failing.said.0 == why {
-            _ if now < failing.said.1 => Duration::ZERO,
-            same => {
-                if same {
-                    REMINDER
-                } else {
-                    OTHER_REASON
-                }
-            }
+        let rest = if failing.said.0 == why {
+            REMINDER
+        } else {
+            OTHER_REASON
         };
-        let is_news = since(failing.said.1, now) >= rest;
+        let went_back = now < failing.said.1;
+        let is_news = went_back || since(failing.said.1, now) >= rest;
         if is_news {
             failing.said = (why.to_owned(), now);
         }
@@ -75,7 +71,14 @@ impl Outage {
 
     /// Notes that it works. Returns the outage that ended with it, if there was one.
     pub fn worked(&mut self, now: Timestamp) -> Option<Recovery> {
-        let failing = self.0.take()?;
+        let over = self.so_far(now);
+        self.0 = None;
+        over
+    }
+
+    /// The outage until now, if there is one.
+    pub fn so_far(&self, now: Timestamp) -> Option<Recovery> {
+        let failing = self.0.as_ref()?;
         Some(Recovery {
             after: since(failing.since, now),
             attempts: failing.attempts,
