@@ -77,12 +77,12 @@ pub struct Args {
 const EXAMPLES: &str = "\
 Examples:
   As the DaemonSet runs it:
-    nanoseg agent --node \"$NODE_NAME\" --receiver https://nanoseg-receiver.nanoseg.svc:4240 \\
-      --ca /etc/nanoseg/ca.crt --token /var/run/secrets/nanoseg/token --spool /var/lib/nanoseg/spool
+    nanoseg agent --node \"$NODE_NAME\" --receiver https://nanoseg-controller.nanoseg.svc:7443 \\
+      --ca /etc/nanoseg/ca/ca.crt --token /var/run/secrets/nanoseg/token --spool /var/lib/nanoseg/spool
 
-  Through NATS JetStream:
-    nanoseg agent --node node-1 --nats tls://nats.nats:4222 --nats-nkey node-1.nk --nats-ca ca.crt \
-      --token /var/run/secrets/nanoseg/token --spool /var/lib/nanoseg/spool
+  Through NATS JetStream, as deploy/overlays/nats runs it:
+    nanoseg agent --node \"$NODE_NAME\" --nats tls://nats.nats.svc:4222 --nats-nkey /etc/nanoseg/nats/nats.nk \\
+      --nats-ca /etc/nanoseg/nats-ca/ca.crt --token /var/run/secrets/nanoseg/token --spool /var/lib/nanoseg/spool
 
   Only connection tracking:
     nanoseg agent --node node-1 --source conntrack --receiver https://receiver:4240 --ca ca.crt --token token

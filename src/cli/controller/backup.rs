@@ -17,7 +17,7 @@ read and its record verified before it is given out. It has everything: flow rec
     after_long_help = "\
 Examples:
   From the running pod, whose image has no tar:
-    kubectl exec -n nanoseg deploy/nanoseg-controller -- nanoseg controller backup \\
+    kubectl exec -n nanoseg deploy/nanoseg-controller -- /nanoseg controller backup \\
       --store /var/lib/nanoseg/nanoseg.sqlite --out - > nanoseg.sqlite
 
   Restoring it, and moving to another cluster: docs/operate.md"
