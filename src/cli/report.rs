@@ -121,10 +121,12 @@ fn examples() -> String {
 const EXAMPLES: &str = "\
 Examples:
   The bundled sample, for PCI DSS:
-    nanoseg report --generated policies-out --cluster samples/shop/cluster.yaml --framework pci-dss --out report
+    nanoseg report --generated policies-out --cluster samples/shop/cluster.yaml \\
+      --framework pci-dss --out report
 
   The traffic of March, from the controller's state, signed:
-    nanoseg report --state /var/lib/nanoseg/nanoseg.sqlite --from 2026-03-01T00:00:00Z --to 2026-04-01T00:00:00Z \\
+    nanoseg report --state /var/lib/nanoseg/nanoseg.sqlite \\
+      --from 2026-03-01T00:00:00Z --to 2026-04-01T00:00:00Z \\
       --sign-key ~/.ssh/id_ed25519 --out march
 
   From recorded flows, one namespace:

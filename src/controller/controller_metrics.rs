@@ -2,9 +2,9 @@
 
 use super::plan::EnforcerReport;
 use super::tasks::TaskRestarts;
-use crate::cluster::live::{Kind, Writer};
+use crate::cluster::live::{Kind, WriteCounts};
 use crate::flow::OutOfBounds;
-use crate::record::RecordLine;
+use crate::record::{ActionKind, RecordLine};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -52,7 +52,7 @@ pub struct ControllerMetrics {
 
 impl Default for ControllerMetrics {
     fn default() -> Self {
-        ControllerMetrics {
+        let metrics = ControllerMetrics {
             leading: Gauge::default(),
             stale: Gauge::default(),
             cycles: Histogram::new([0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0]),
@@ -78,12 +78,27 @@ impl Default for ControllerMetrics {
             refusal: Mutex::default(),
             task_restarts: TaskRestarts::default(),
             problem: Mutex::default(),
-        }
+        };
+        metrics.begin();
+        metrics
     }
 }
 
 impl ControllerMetrics {
-    pub fn register(&self, registry: &mut Registry, writer: Writer) {
+    /// What never happened is zero and not absent.
+    fn begin(&self) {
+        for action in ActionKind::ALL {
+            let labels = vec![("action", action.name().to_owned())];
+            drop(self.record.get_or_create(&labels));
+        }
+        for outcome in ["repaired", "left"] {
+            let labels = vec![("outcome", outcome.to_owned())];
+            drop(self.drift.get_or_create(&labels));
+        }
+        self.malformed(&BTreeMap::new());
+    }
+
+    pub fn register(&self, registry: &mut Registry, writes: Arc<WriteCounts>) {
         let registry = registry.sub_registry_with_prefix("nanoseg_controller");
         let mut gauge = |name: &str, help: &str, gauge: &Gauge| {
             registry.register(name, help, gauge.clone());
@@ -191,7 +206,7 @@ impl ControllerMetrics {
             "Times that a task ended and was started again, by task; see the log",
             self.task_restarts.clone(),
         );
-        registry.register_collector(Box::new(Writes(writer)));
+        registry.register_collector(Box::new(Writes(writes)));
     }
 
     /// Checks that this replica acts if it leads, and that the state could be written when it was last tried.
@@ -324,24 +339,20 @@ pub struct ClusterCounts {
 }
 
 /// The writer's own counts.
-struct Writes(Writer);
-
-impl std::fmt::Debug for Writes {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Writes")
-    }
-}
+#[derive(Debug)]
+struct Writes(Arc<WriteCounts>);
 
 impl Collector for Writes {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let help = "Writes to the cluster, by kind and outcome";
         let mut metric = encoder.encode_descriptor(
-            "nanoseg_controller_writes",
+            // The registry adds its prefix.
+            "writes",
             help,
             None,
             prometheus_client::metrics::MetricType::Counter,
         )?;
-        for ((kind, outcome), count) in self.0.counts().all() {
+        for ((kind, outcome), count) in self.0.all() {
             let labels = [("kind", kind), ("outcome", outcome.as_str())];
             ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
         }

@@ -28,7 +28,9 @@ fn files(ends: &[&str]) -> Vec<PathBuf> {
         if full.is_dir() && !full.is_symlink() {
             let entries = std::fs::read_dir(&full).expect("a folder");
             left.extend(entries.map(|entry| path.join(entry.expect("an entry").file_name())));
-        } else if ends.iter().any(|end| path.to_string_lossy().ends_with(end)) {
+        } else if ends.iter().any(|end| path.to_string_lossy().ends_with(end))
+            && !path.ends_with("golden.md")
+        {
             files.push(path);
         }
     }

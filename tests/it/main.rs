@@ -32,6 +32,7 @@ mod kube_api;
 mod kubernetes;
 mod links;
 mod live;
+mod metrics;
 mod operator;
 mod page;
 mod places;
