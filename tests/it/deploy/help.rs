@@ -259,6 +259,8 @@ fn no_example_of_help_is_broken_where_no_shell_goes_on() {
         "nanoseg",
         "kubectl",
         "helm",
+        "hubble",
+        "trivy",
         "cd",
         "kill",
         "tcpdump",

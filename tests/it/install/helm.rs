@@ -299,7 +299,11 @@ fn helm_installs_upgrades_and_removes_and_the_record_stays() {
     ] {
         assert!(!release.has(gone), "{gone:?}");
     }
-    // It goes on with what it left.
+    // It goes on with what it left, once the namespace of the agents is gone.
+    let namespace = format!("namespace/{}", release.agents);
+    let wait = ["wait", "--for=delete", "--timeout=60s", &namespace];
+    let waited = cluster.kubectl(&wait);
+    assert!(waited.status.success(), "{waited:?}");
     release.apply("install", &["--set", "tls.mode=generated"]);
     let removed = release.helm(&["uninstall", "watcher"]);
     assert!(removed.status.success(), "{removed:?}");
