@@ -2,7 +2,7 @@
 
 use super::rendered::{root, text};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// Runs promtool of Debian's package prometheus in deploy/monitoring.
@@ -111,4 +111,97 @@ fn every_panel_says_what_it_shows_and_takes_the_chosen_data_source() {
         );
         assert_eq!(panel["datasource"]["uid"], "${datasource}");
     }
+}
+
+/// Metrics and their labels, as docs/metrics.md lists them.
+fn documented() -> BTreeMap<String, BTreeSet<String>> {
+    let text = text("docs/metrics.md");
+    let rows = text.lines().filter(|line| line.starts_with("| `nanoseg_"));
+    let cell = |cell: &str| -> BTreeSet<String> {
+        let names = cell.split(',').map(|name| name.trim().trim_matches('`'));
+        names
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect()
+    };
+    let row = |row: &str| {
+        let cells: Vec<&str> = row.split('|').collect();
+        (cells[1].trim().trim_matches('`').to_owned(), cell(cells[3]))
+    };
+    rows.map(row).collect()
+}
+
+/// The labels of `by (…)` and `{…=` in a query, and those of `{{ $labels.… }}` and `{{…}}` in what is shown of it.
+fn labels(query: &str, shown: &str) -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    for list in query.split("by (").skip(1) {
+        let list = list.split(')').next().unwrap_or_default();
+        all.extend(list.split(',').map(|name| name.trim().to_owned()));
+    }
+    for list in query.split('{').skip(1) {
+        let list = list.split('}').next().unwrap_or_default();
+        let pairs = list.split(',').filter_map(|pair| pair.split_once('='));
+        all.extend(pairs.map(|(name, _)| name.trim_end_matches('!').trim().to_owned()));
+    }
+    for template in shown.split("{{").skip(1) {
+        let template = template.split("}}").next().unwrap_or_default().trim();
+        let name = template.split(' ').next().unwrap_or_default();
+        if name != "$value" {
+            all.insert(name.trim_start_matches("$labels.").to_owned());
+        }
+    }
+    all
+}
+
+/// What Prometheus adds to each metric, and to parts of a histogram.
+const GIVEN: [&str; 2] = ["instance", "le"];
+
+#[test]
+fn every_metric_and_label_of_alerts_and_dashboard_is_documented() {
+    let documented = documented();
+    assert!(documented.len() > 40);
+    let mut used: Vec<(String, String, String)> = Vec::new();
+    for alert in alerts() {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        used.push((
+            text(&alert["alert"]),
+            text(&alert["expr"]),
+            text(&alert["annotations"]["summary"]),
+        ));
+    }
+    let dashboard: Value = serde_json::from_str(&text("deploy/monitoring/dashboard.json")).unwrap();
+    for panel in dashboard["panels"].as_array().expect("panels") {
+        for target in panel["targets"].as_array().into_iter().flatten() {
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            used.push((
+                text(&panel["title"]),
+                text(&target["expr"]),
+                text(&target["legendFormat"]),
+            ));
+        }
+    }
+    let mut wrong = Vec::new();
+    for (place, query, shown) in used {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let words = query
+            .split(|c| !is_name(c))
+            .filter(|word| word.starts_with("nanoseg_"));
+        let mut known: BTreeSet<String> = GIVEN.map(str::to_owned).into();
+        for word in words {
+            match documented.get(word.trim_end_matches("_bucket")) {
+                Some(labels) => known.extend(labels.iter().cloned()),
+                None => wrong.push(format!("{place}: no metric {word}")),
+            }
+        }
+        let strange = labels(&query, &shown);
+        wrong.extend(
+            strange
+                .difference(&known)
+                .map(|label| format!("{place}: no label {label}")),
+        );
+    }
+    assert!(
+        wrong.is_empty(),
+        "docs/metrics.md has no such thing: {wrong:#?}"
+    );
 }

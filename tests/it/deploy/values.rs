@@ -19,7 +19,7 @@ fn refusal(set: &str) -> Option<String> {
 
 #[test]
 fn a_wrong_value_is_refused_with_its_name_and_what_is_right() {
-    let wrong: [(&str, &[&str]); 24] = [
+    let wrong: [(&str, &[&str]); 25] = [
         ("log.format=xml", &["/log/format", "'json', 'text'"]),
         ("log.fromat=json", &["/log", "fromat"]),
         ("unknown=1", &["unknown"]),
@@ -78,6 +78,10 @@ fn a_wrong_value_is_refused_with_its_name_and_what_is_right() {
         (
             "controller.podLabels.app\\.kubernetes\\.io/name=x",
             &["controller.podLabels", "nameOverride"],
+        ),
+        (
+            "agent.extraVolumes[0].name=spool",
+            &["agent.extraVolumes", "spool"],
         ),
         (
             "storage.accessModes={ReadWriteOncePod}",
@@ -276,6 +280,32 @@ fn affinity_of_a_user_joins_that_of_the_chart_and_labels_that_find_pods_stay() {
     let pod = &object(&objects, "Deployment", "nanoseg", "nanoseg-controller")["spec"]["template"]
         ["spec"];
     assert_eq!(pod["affinity"]["podAffinity"]["x"], "v");
+}
+
+/// A tool that commits the folder of GitOps needs the controller's volume.
+#[test]
+fn a_sidecar_mounts_the_volume_of_the_controller() {
+    let values = "{controller: {extraContainers: [{name: git, image: git, volumeMounts: [{name: store, mountPath: /p, subPath: policies}]}], \
+                   extraVolumes: [{name: key, secret: {secretName: k}}], extraVolumeMounts: [{name: key, mountPath: /k}]}, \
+                   agent: {extraVolumes: [{name: more, emptyDir: {}}], extraVolumeMounts: [{name: more, mountPath: /m, readOnly: true}]}}";
+    let Some(objects) = helm(values) else { return };
+    let pod = &object(&objects, "Deployment", "nanoseg", "nanoseg-controller")["spec"]["template"]
+        ["spec"];
+    let names = |list: &Value| -> Vec<String> {
+        let items = list.as_array().expect("a list").iter();
+        items
+            .map(|item| item["name"].as_str().expect("a name").to_owned())
+            .collect()
+    };
+    assert_eq!(names(&pod["containers"]), ["controller", "git"]);
+    assert_eq!(names(&pod["volumes"]), ["store", "tls", "tmp", "key"]);
+    assert_eq!(
+        names(&pod["containers"][0]["volumeMounts"]),
+        ["store", "tls", "tmp", "key"]
+    );
+    let pod = &object(&objects, "DaemonSet", "nanoseg-agents", "nanoseg-agent")["spec"]["template"]
+        ["spec"];
+    assert_eq!(names(&pod["volumes"]), ["spool", "ca", "token", "more"]);
 }
 
 /// Where agents do not run, nothing is observed: so the default is every node, and no class that a cluster may refuse.
