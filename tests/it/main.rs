@@ -30,6 +30,7 @@ mod install;
 mod judge;
 mod kube_api;
 mod kubernetes;
+mod links;
 mod live;
 mod logs;
 mod metrics;
