@@ -52,6 +52,8 @@ struct Row {
     enforced: u32,
     open_proposals: u32,
     violations: u32,
+    /// Denied connections that are not judged yet.
+    pending_violations: u32,
     /// Pods that no policy selects while the namespace is enforced.
     uncovered: u32,
     /// What needs attention, one line each.
@@ -143,6 +145,7 @@ fn row(segmentation: &Segmentation, client: &BlockingClient) -> Row {
         enforced: status.counts.enforced,
         open_proposals: status.counts.open_proposals,
         violations: status.counts.violations,
+        pending_violations: status.counts.pending_violations,
         uncovered: status.counts.uncovered,
         attention,
     }
@@ -201,7 +204,10 @@ fn render(rows: &[Row], style: Style) -> String {
             row.workloads.to_string(),
             row.enforced.to_string(),
             row.open_proposals.to_string(),
-            row.violations.to_string(),
+            match row.pending_violations {
+                0 => row.violations.to_string(),
+                pending => format!("{} ({pending} not judged yet)", row.violations),
+            },
             row.uncovered.to_string(),
             row.attention.len().to_string(),
         ]);

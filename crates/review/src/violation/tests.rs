@@ -224,3 +224,5 @@ fn where_plugins_check_before_translation_an_approved_attempt_needs_the_service_
     assert_eq!(ports(ServiceEnforcement::AfterTranslation), [8080]);
     assert_eq!(ports(ServiceEnforcement::BeforeTranslation), [8080, 80]);
 }
+
+mod late;
