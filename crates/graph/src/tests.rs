@@ -4,6 +4,7 @@ mod bounds;
 mod declared;
 mod foreign_endpoints;
 mod history;
+mod learning;
 mod observers;
 mod peer_labels;
 mod resolvers;
