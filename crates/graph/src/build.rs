@@ -101,7 +101,9 @@ pub(super) fn assemble(
     port_scan::remove_edges(&scanners, &mut edges);
     outside_blocks::bound(&mut edges);
     findings.extend(scans.findings(&scanners));
-    findings.extend(lookups::imply(&mut edges, options.implied_lookups));
+    let implied = options.implied_lookups;
+    let of_lookups = lookups::imply(&mut edges, implied, attribution, &seen.views);
+    findings.extend(of_lookups);
     if options.implied_dns {
         implied_edges::add_dns_over_tcp(&mut edges);
     }

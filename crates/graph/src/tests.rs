@@ -5,6 +5,7 @@ mod declared;
 mod foreign_endpoints;
 mod history;
 mod learning;
+mod lookups;
 mod observers;
 mod peer_labels;
 mod resolvers;

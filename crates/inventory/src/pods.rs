@@ -74,12 +74,15 @@ fn own_resolvers(spec: &PodSpec) -> OwnResolvers {
         .iter()
         .flat_map(|config| &config.nameservers);
     let policy = spec.dns_policy.as_deref().unwrap_or("ClusterFirst");
+    let of_node =
+        policy == "Default" || (policy == "ClusterFirst" && host_network(Some(spec)));
     OwnResolvers {
         addresses: named
             .flatten()
             .filter_map(|text| parse_address(text))
             .collect(),
-        of_node: policy == "Default" || (policy == "ClusterFirst" && host_network(Some(spec))),
+        of_node,
+        without_cluster: of_node || policy == "None",
     }
 }
 
