@@ -27,6 +27,7 @@ mod host_ports;
 mod image_scans;
 mod inventory;
 pub mod kubernetes;
+mod jobs;
 mod label_evidence;
 mod label_nature;
 mod network_plugin;

@@ -16,7 +16,8 @@ pub(super) fn read_pod<'a>(
     owners: &OwnerIndex<'a>,
     rule: OwnerRule,
 ) -> (Pod, TopOwner) {
-    let top = owners.resolve_top(&pod.metadata, ended(pod).is_none(), rule);
+    let is_there = ended(pod).is_none() && !is_over(pod);
+    let top = owners.resolve_top(&pod.metadata, is_there, rule);
     let spec = pod.spec.as_ref();
     let pod = Pod {
         namespace: namespace_of(&pod.metadata),
@@ -149,10 +150,16 @@ pub(super) fn started(pod: &core::Pod) -> Option<Timestamp> {
         .map(|time| Timestamp::from(time.0))
 }
 
+/// Returns true if its containers will not run again.
+fn is_over(pod: &core::Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
+}
+
 /// When the pod gave its addresses back: its containers have ended for good, or its deletion is due.
 fn ended(pod: &core::Pod) -> Option<Timestamp> {
     let status = pod.status.as_ref()?;
-    let over = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
+    let over = is_over(pod);
     let deletion = pod
         .metadata
         .deletion_timestamp
