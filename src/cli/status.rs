@@ -8,7 +8,9 @@ use crate::inventory::is_ours;
 use crate::load::BlockingClient;
 use crate::report::escape;
 use crate::report::table::{Align, Table};
-use crate::review::resources::{BREAK_GLASS, Mode, Segmentation, WaitingWorkload};
+use crate::review::resources::{
+    BREAK_GLASS, Mode, Segmentation, SharedFindingLine, WaitingWorkload,
+};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -63,6 +65,8 @@ struct Row {
     attention: Vec<String>,
     /// Workloads without a proposal.
     waiting: Vec<WaitingWorkload>,
+    /// Warnings that nearly all workloads of the cluster have.
+    shared_findings: Vec<SharedFindingLine>,
 }
 
 /// Runs the command.
@@ -154,6 +158,7 @@ fn row(segmentation: &Segmentation, client: &BlockingClient) -> Row {
         uncovered: status.counts.uncovered,
         attention,
         waiting: status.waiting,
+        shared_findings: status.shared_findings,
     }
 }
 
@@ -217,6 +222,7 @@ fn render(rows: &[Row], style: Style) -> String {
     }
     let mut text = table.render();
     text.push_str(&style.dim(LEGEND));
+    text.push_str(&shared(rows));
     for row in rows {
         text.push_str(&section(row, style));
     }
@@ -231,6 +237,22 @@ PROPOSALS   waiting for a decision: nanoseg proposals
 VIOLATIONS  connections that were tried and that the approved policies do not allow
 UNCOVERED   pods of an enforced namespace that no policy selects: they are open
 ";
+
+/// What is so of nearly all workloads, once.
+fn shared(rows: &[Row]) -> String {
+    let Some(row) = rows.iter().find(|row| !row.shared_findings.is_empty()) else {
+        return String::new();
+    };
+    let mut text = "\nof nearly all workloads of the cluster, so it raises no proposal's risk:\n".to_owned();
+    for one in &row.shared_findings {
+        let line = format!(
+            "{} ({} of {} workloads): {}",
+            one.code, one.workloads, one.of, one.message
+        );
+        text.push_str(&format!("  {}\n", escape::terminal(&line)));
+    }
+    text
+}
 
 /// What there is to say of a namespace beside its numbers.
 fn section(row: &Row, style: Style) -> String {

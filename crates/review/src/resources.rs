@@ -19,7 +19,7 @@ pub use segmentation::{
 };
 
 pub use nanoseg_record::Mode;
-pub use waiting::{WaitReason, WaitingWorkload};
+pub use waiting::{SharedFindingLine, WaitReason, WaitingWorkload};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use nanoseg_inventory::kubernetes::{FromJson, Json};

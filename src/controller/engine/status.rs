@@ -19,7 +19,7 @@ use crate::graph::Peer;
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use crate::review::resources::{
-    Mode, Segmentation, SegmentationCounts, SegmentationStatus, WaitingWorkload, to_time,
+    Mode, Segmentation, SegmentationCounts, SegmentationStatus, SharedFindingLine, WaitingWorkload, to_time,
 };
 use crate::review::{SegmentationSettings, Uncovered, WorkloadState, is_default_deny};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -122,6 +122,8 @@ fn build_status(
     let pods = uncovered.map(|one| one.pods.as_slice()).unwrap_or_default();
     status.counts.uncovered = u32::try_from(pods.len()).unwrap_or(u32::MAX);
     status.uncovered_pods = pods.iter().take(MAX_PODS).cloned().collect();
+    let shared = around.observation.shared.all();
+    status.shared_findings = shared.iter().map(SharedFindingLine::from).collect();
     let unseen = unseen_nodes(namespace, around);
     status.nodes_without_agent = unseen.into_iter().take(MAX_NODES).collect();
     let facts = facts(engine_state, namespace, &theirs, &waiting, around);

@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
 use kube_derive::CustomResource;
-use super::WaitingWorkload;
+use super::{SharedFindingLine, WaitingWorkload};
 use nanoseg_graph::ServiceEnforcement;
 use nanoseg_record::Mode;
 use schemars::JsonSchema;
@@ -250,6 +250,10 @@ pub struct SegmentationStatus {
     /// The workloads without a proposal, the first 50, with what was seen of each and what it waits for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waiting: Vec<WaitingWorkload>,
+    /// Warnings that nearly all workloads of the cluster have: they raise the risk of no proposal. The same in all
+    /// Segmentations.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shared_findings: Vec<SharedFindingLine>,
     /// Nodes with pods of the namespace whose agent is not connected, the first 50: workloads with pods there are not
     /// isolated by new proposals.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -1,7 +1,8 @@
-//! What a workload without a proposal waits for, in a Segmentation's status.
+//! What a workload without a proposal waits for, and what all workloads share, in a Segmentation's status.
 
 use nanoseg_graph::{Missing, Progress};
 use nanoseg_inventory::WorkloadId;
+use nanoseg_risk::SharedFinding;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,35 @@ pub struct WaitingWorkload {
     /// The same in words, with about how long each takes.
     #[serde(default)]
     pub message: String,
+}
+
+/// A warning that nearly all workloads of the cluster have.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SharedFindingLine {
+    /// The stable code, docs/findings.md.
+    pub code: String,
+    /// How many workloads have it.
+    #[serde(default)]
+    pub workloads: u32,
+    /// How many workloads there are.
+    #[serde(default)]
+    pub of: u32,
+    /// What it means.
+    #[serde(default)]
+    pub message: String,
+}
+
+impl From<&SharedFinding> for SharedFindingLine {
+    fn from(finding: &SharedFinding) -> Self {
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        SharedFindingLine {
+            code: finding.code.name().to_owned(),
+            workloads: number(finding.workloads),
+            of: number(finding.of),
+            message: finding.code.meaning().to_owned(),
+        }
+    }
 }
 
 /// What is missing before a proposal.
