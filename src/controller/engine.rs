@@ -23,6 +23,7 @@ mod state;
 mod status;
 mod trust;
 mod violations;
+mod waiting;
 
 pub use enforcer_reports::resume_break_glass;
 pub use observation::Observation;

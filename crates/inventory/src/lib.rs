@@ -26,6 +26,7 @@ mod gaps;
 mod host_ports;
 mod image_scans;
 mod inventory;
+mod jobs;
 pub mod kubernetes;
 mod label_evidence;
 mod label_nature;

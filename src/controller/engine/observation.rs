@@ -13,7 +13,7 @@ use crate::graph::{
 use crate::inventory::{Inventory, OwnerRule, WorkloadId, foreign_policies, is_ours};
 use crate::net::{TimeSpans, Timestamp};
 use crate::pipeline::LiveGraph;
-use crate::risk::Approved;
+use crate::risk::{Approved, SharedFindings, standing_warnings};
 use crate::store::StoreLimits;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::{BTreeMap, BTreeSet};
@@ -106,6 +106,8 @@ pub struct Observation {
     tidied: Option<Timestamp>,
     pub built: Built,
     pub learning: Option<Learning>,
+    /// Which findings nearly all workloads share, as of the last full build.
+    pub shared: SharedFindings,
 }
 
 impl Observation {
@@ -129,6 +131,7 @@ impl Observation {
             tidied: None,
             built: Built::default(),
             learning: None,
+            shared: SharedFindings::default(),
         }
     }
 
@@ -246,6 +249,7 @@ impl Observation {
         let span = self.live.span();
         self.learning = span.map(|(begin, end)| estimate(&self.built.graph, begin, end));
         self.lessen_by_losses();
+        self.shared = self.count_shared();
         self.incomplete = false;
         self.uncounted = false;
         self.cost = began.elapsed();
@@ -264,9 +268,10 @@ impl Observation {
             None => self.built.graph.clone(),
             Some(workloads) => self.built.graph.around(workloads),
         };
-        // Findings about single edges come with the next full build; port scans count at once.
+        // Findings about single edges come with the next full build; those about what a client did stay until then.
+        let of_clients = [Code::PortScan, Code::DnsNotObserved];
         let of_graph = self.built.findings.iter();
-        let of_graph = of_graph.filter(|f| only.is_none() || f.code == Code::PortScan);
+        let of_graph = of_graph.filter(|f| only.is_none() || of_clients.contains(&f.code));
         let findings = self.inventory_findings.iter().chain(of_graph).cloned();
         ClusterView {
             requirements: requirements(&graph, &self.inventory, &self.enforcement),
@@ -328,6 +333,22 @@ impl Observation {
             self.live.tidy(&self.inventory, now, before, most_edges());
             self.tidied = Some(now);
         }
+    }
+
+    /// Counts the warnings of all workloads, so that what nearly all share is told from what one has.
+    fn count_shared(&self) -> SharedFindings {
+        let found = self.built.findings.iter();
+        let unseen_lookups = found.filter(|one| one.code == Code::DnsNotObserved);
+        let unseen_lookups: BTreeSet<&str> =
+            unseen_lookups.map(|one| one.subject.as_str()).collect();
+        let workloads = self.inventory.workloads.values().map(|workload| {
+            let mut codes = standing_warnings(workload);
+            if unseen_lookups.contains(workload.id.to_string().as_str()) {
+                codes.insert(Code::DnsNotObserved);
+            }
+            (&workload.id, codes)
+        });
+        SharedFindings::count(workloads)
     }
 
     /// Lowers the estimates of workloads by what was lost of what the nodes of their pods sent.
