@@ -31,6 +31,7 @@ mod judge;
 mod kube_api;
 mod kubernetes;
 mod live;
+mod node;
 mod operator;
 mod page;
 mod places;

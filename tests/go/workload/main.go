@@ -27,6 +27,7 @@ func main() {
 	every := flag.Duration("every", time.Second, "time between two calls of a target")
 	keep := flag.Bool("keep", false, "one connection for all calls of a target")
 	times := flag.Int("times", 0, "end after so many good calls of each target")
+	within := flag.Duration("within", 0, "end with 1 if -times is not reached in this time")
 	pause := flag.Bool("pause", false, "only wait for the end")
 	flag.Parse()
 	end := make(chan os.Signal, 1)
@@ -41,8 +42,16 @@ func main() {
 			go caller{target: target, every: *every, keep: *keep, times: *times}.run(done)
 		}
 		if *times > 0 {
+			var late <-chan time.Time
+			if *within > 0 {
+				late = time.After(*within)
+			}
 			for range targets {
-				<-done
+				select {
+				case <-done:
+				case <-late:
+					os.Exit(1)
+				}
 			}
 			return
 		}
