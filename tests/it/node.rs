@@ -6,6 +6,7 @@ mod cluster;
 mod day;
 mod install;
 mod life;
+mod long;
 mod shop;
 
 use cluster::RealCluster;

@@ -75,8 +75,7 @@ impl RealCluster {
         let image = match missing().and_then(|()| image()) {
             Ok(image) => image,
             Err(lack) => {
-                let required =
-                    std::env::var("NANOSEG_REQUIRE_ALL").is_ok_and(|value| value == "1");
+                let required = std::env::var("NANOSEG_REQUIRE_ALL").is_ok_and(|value| value == "1");
                 assert!(!required, "needs {lack}");
                 eprintln!("skipped: needs {lack}");
                 return None;
@@ -92,19 +91,18 @@ impl RealCluster {
             .stdout(Stdio::piped())
             .spawn()
             .expect("the cluster starts");
-        let process = Process {
+        let mut process = Process {
             commands: child.stdin.take(),
             events: BufReader::new(child.stdout.take().expect("stdout")).lines(),
             child,
         };
-        let cluster = RealCluster {
+        let begun = Instant::now();
+        Some(RealCluster {
+            ready: process.event("ready"),
             process: RefCell::new(process),
-            ready: Value::Null,
             folder,
-            begun: Instant::now(),
-        };
-        let ready = cluster.process.borrow_mut().event("ready");
-        Some(RealCluster { ready, ..cluster })
+            begun,
+        })
     }
 
     /// Prints a line of the day with its time.

@@ -19,15 +19,34 @@ pub fn install(cluster: &RealCluster) {
         let said = cluster.kubectl(&["apply", "--server-side", "-k", &deploy]);
         (said.code == 0).then_some(()).ok_or(said.stderr)
     });
-    let pair = cluster.tell(json!({"do": "serving-pair", "names": ["nanoseg-controller.nanoseg.svc"]}));
+    let pair =
+        cluster.tell(json!({"do": "serving-pair", "names": ["nanoseg-controller.nanoseg.svc"]}));
     let file = |name: &str| pair[name].as_str().expect("a path").to_owned();
     let (certificate, key) = (file("certificate"), file("key"));
-    let secret = ["create", "secret", "tls", "nanoseg-controller-tls", "-n", "nanoseg"];
+    let secret = [
+        "create",
+        "secret",
+        "tls",
+        "nanoseg-controller-tls",
+        "-n",
+        "nanoseg",
+    ];
     let files = ["--cert", &certificate, "--key", &key];
-    cluster.kubectl(&[&secret[..], &files].concat()).good("the certificate");
+    cluster
+        .kubectl(&[&secret[..], &files].concat())
+        .good("the certificate");
     let authority = format!("ca.crt={}", file("authority"));
-    let create = ["create", "configmap", "nanoseg-ca", "-n", "nanoseg-agents", "--from-file"];
-    cluster.kubectl(&[&create[..], &[&*authority]].concat()).good("the authority");
+    let create = [
+        "create",
+        "configmap",
+        "nanoseg-ca",
+        "-n",
+        "nanoseg-agents",
+        "--from-file",
+    ];
+    cluster
+        .kubectl(&[&create[..], &[&*authority]].concat())
+        .good("the authority");
     for (namespace, object) in [
         ("nanoseg", "deployment/nanoseg-controller"),
         ("nanoseg-agents", "daemonset/nanoseg-agent"),
@@ -39,7 +58,14 @@ pub fn install(cluster: &RealCluster) {
 
 /// Waits until all pods of a workload are ready in their present version.
 pub fn await_rollout(cluster: &RealCluster, namespace: &str, object: &str) {
-    let wait = ["rollout", "status", object, "-n", namespace, "--timeout=100s"];
+    let wait = [
+        "rollout",
+        "status",
+        object,
+        "-n",
+        namespace,
+        "--timeout=100s",
+    ];
     cluster.kubectl(&wait).good(object);
 }
 
@@ -69,9 +95,17 @@ pub fn remove(cluster: &RealCluster) {
     let deploy = folder("deploy");
     let delete = ["delete", "-k", &deploy, "--wait=true", "--timeout=120s"];
     cluster.kubectl(&delete).good("the removal");
-    for kind in ["namespaces", "clusterroles", "validatingadmissionpolicies", "customresourcedefinitions"] {
+    for kind in [
+        "namespaces",
+        "clusterroles",
+        "validatingadmissionpolicies",
+        "customresourcedefinitions",
+    ] {
         let left = cluster.kubectl(&["get", kind, "-o", "name"]).good(kind);
-        let ours: Vec<&str> = left.lines().filter(|name| name.contains("nanoseg")).collect();
+        let ours: Vec<&str> = left
+            .lines()
+            .filter(|name| name.contains("nanoseg"))
+            .collect();
         assert!(ours.is_empty(), "{ours:?} are left");
     }
     cluster.say("nanoseg is removed");

@@ -2,6 +2,7 @@
 
 use super::cluster::RealCluster;
 use super::install::await_rollout;
+use super::long::{api_server_away, drained, leader_killed, runtime_restarted};
 use super::shop::{NAMESPACES, everything_works};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -25,6 +26,23 @@ pub const EVENTS: [Event; 9] = [
     ("a node rebooted", rebooted),
 ];
 
+/// Those of the long day.
+pub const ALL_EVENTS: [Event; 13] = [
+    EVENTS[0],
+    EVENTS[1],
+    EVENTS[2],
+    EVENTS[3],
+    EVENTS[4],
+    EVENTS[5],
+    EVENTS[6],
+    EVENTS[7],
+    EVENTS[8],
+    ("a node drained", drained),
+    ("the leader killed", leader_killed),
+    ("the API server away for 20 s", api_server_away),
+    ("containerd and kubelet restarted", runtime_restarted),
+];
+
 /// Lets an event happen, and waits until the shop works again.
 pub fn happens(cluster: &RealCluster, (name, event): Event) {
     event(cluster);
@@ -34,7 +52,14 @@ pub fn happens(cluster: &RealCluster, (name, event): Event) {
 
 /// Returns the workloads that have a rollout: kind and name.
 fn with_rollout(cluster: &RealCluster, namespace: &str) -> Vec<String> {
-    let list = ["get", "deployments,statefulsets", "-n", namespace, "-o", "name"];
+    let list = [
+        "get",
+        "deployments,statefulsets",
+        "-n",
+        namespace,
+        "-o",
+        "name",
+    ];
     let names = cluster.kubectl(&list).good("the workloads");
     names.lines().map(str::to_owned).collect()
 }
@@ -43,7 +68,9 @@ fn rollout_of_each(cluster: &RealCluster) {
     for namespace in NAMESPACES {
         let all = with_rollout(cluster, namespace);
         for name in &all {
-            cluster.kubectl(&["rollout", "restart", name, "-n", namespace]).good(name);
+            cluster
+                .kubectl(&["rollout", "restart", name, "-n", namespace])
+                .good(name);
         }
         for name in &all {
             await_rollout(cluster, namespace, name);
@@ -66,13 +93,25 @@ pub fn job_by_hand(cluster: &RealCluster) {
     let create = ["create", "job", &name, "--from=cronjob/feed", "-n", "shop"];
     cluster.kubectl(&create).good("the Job");
     let job = format!("job/{name}");
-    let wait = ["wait", &job, "-n", "shop", "--for=condition=complete", "--timeout=60s"];
+    let wait = [
+        "wait",
+        &job,
+        "-n",
+        "shop",
+        "--for=condition=complete",
+        "--timeout=60s",
+    ];
     cluster.kubectl(&wait).good("the Job's end");
 }
 
 fn eviction(cluster: &RealCluster) {
     for node in ["node1", "node2"] {
-        let drain = ["drain", node, "--pod-selector=app=checkout", "--timeout=60s"];
+        let drain = [
+            "drain",
+            node,
+            "--pod-selector=app=checkout",
+            "--timeout=60s",
+        ];
         cluster.kubectl(&drain).good("the eviction");
         cluster.kubectl(&["uncordon", node]).good("uncordon");
     }
@@ -80,7 +119,15 @@ fn eviction(cluster: &RealCluster) {
 }
 
 fn all_deleted(cluster: &RealCluster) {
-    let delete = ["delete", "pods", "--all", "-n", "shop", "--wait=true", "--timeout=60s"];
+    let delete = [
+        "delete",
+        "pods",
+        "--all",
+        "-n",
+        "shop",
+        "--wait=true",
+        "--timeout=60s",
+    ];
     cluster.kubectl(&delete).good("the deletion");
     for name in with_rollout(cluster, "shop") {
         await_rollout(cluster, "shop", &name);
@@ -114,11 +161,23 @@ fn rebooted(cluster: &RealCluster) {
 
 /// Returns the violations that Segmentations count, and what the record says of each.
 pub fn violations(cluster: &RealCluster) -> (u64, Vec<String>) {
-    let all = cluster.get(&["segmentations", "-A"]).expect("Segmentations");
-    let count = |one: &Value| one.pointer("/status/counts/violations").and_then(Value::as_u64);
+    let all = cluster
+        .get(&["segmentations", "-A"])
+        .expect("Segmentations");
+    let count = |one: &Value| {
+        one.pointer("/status/counts/violations")
+            .and_then(Value::as_u64)
+    };
     let counted = all.iter().filter_map(count).sum();
     let record = cluster.olga(&["record", "show", "cluster", "-o", "json"]);
-    let lines = record.stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let lines = record
+        .stdout
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let told = lines.filter(|line| line["action"] == "violation");
-    (counted, told.map(|line| format!("{} {}", line["at"], line["reason"])).collect())
+    (
+        counted,
+        told.map(|line| format!("{} {}", line["at"], line["reason"]))
+            .collect(),
+    )
 }

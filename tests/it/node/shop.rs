@@ -43,7 +43,8 @@ const LOOK_UP: [&str; 8] = [
 
 /// Returns what the policies must allow, no more and no less.
 pub fn truth() -> BTreeSet<String> {
-    let line = |(client, server, ports): &(&str, &str, &str)| format!("{client} → {server} {ports}");
+    let line =
+        |(client, server, ports): &(&str, &str, &str)| format!("{client} → {server} {ports}");
     // After a UDP answer that is too long, a resolver asks by TCP.
     let dns = LOOK_UP.map(|client| format!("{client} → kube-system/coredns TCP 53,UDP 53"));
     TRUE_EDGES.iter().map(line).chain(dns).collect()
@@ -121,17 +122,24 @@ pub fn everything_works(cluster: &RealCluster, patience: Duration) {
         let calls = cluster.tell(json!({"do": "calls"}));
         let mut late = Vec::new();
         for pod in &pods {
-            let text = |path: &str| pod.pointer(path).and_then(Value::as_str).unwrap_or_default();
+            let text = |path: &str| {
+                pod.pointer(path)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+            };
             let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
             if text("/status/phase") == "Succeeded" || text("/metadata/labels/app") == "feed" {
                 continue;
             }
-            if text("/status/phase") != "Running" || pod.pointer("/metadata/deletionTimestamp").is_some() {
+            if text("/status/phase") != "Running"
+                || pod.pointer("/metadata/deletionTimestamp").is_some()
+            {
                 late.push(format!("{name} is {}", text("/status/phase")));
                 continue;
             }
             let made = calls["calls"][format!("{namespace}/{name}")].as_object();
-            let calling = text("/spec/containers/0/args/0") == "-call" || text("/spec/containers/0/args/2") == "-call";
+            let calling = text("/spec/containers/0/args/0") == "-call"
+                || text("/spec/containers/0/args/2") == "-call";
             if calling && made.is_none() {
                 late.push(format!("{name} made no call"));
             }
