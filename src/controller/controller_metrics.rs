@@ -4,6 +4,7 @@ use super::plan::EnforcerReport;
 use super::tasks::TaskRestarts;
 use crate::cluster::live::{Kind, WriteCounts};
 use crate::flow::OutOfBounds;
+use crate::inventory::ToldAddresses;
 use crate::record::{ActionKind, RecordLine};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -40,6 +41,7 @@ pub struct ControllerMetrics {
     open_directions: Gauge,
     uncovered: Gauge,
     malformed: Family<Labels, Gauge>,
+    told_addresses: Family<Labels, Gauge>,
     altered: Gauge,
     unknown_policies: Gauge,
     not_acting: Gauge,
@@ -72,6 +74,7 @@ impl Default for ControllerMetrics {
             open_directions: Gauge::default(),
             uncovered: Gauge::default(),
             malformed: Family::default(),
+            told_addresses: Family::default(),
             altered: Gauge::default(),
             unknown_policies: Gauge::default(),
             not_acting: Gauge::default(),
@@ -96,6 +99,7 @@ impl ControllerMetrics {
             drop(self.drift.get_or_create(&labels));
         }
         self.malformed(&BTreeMap::new());
+        self.set_told_addresses(ToldAddresses::default());
     }
 
     pub fn register(&self, registry: &mut Registry, writes: Arc<WriteCounts>) {
@@ -177,6 +181,11 @@ impl ControllerMetrics {
             self.malformed.clone(),
         );
         registry.register(
+            "told_node_addresses",
+            "Addresses that agents tell of their nodes: taken, known from Kubernetes, or refused since they are not among those of the node's pods or belong to somebody else",
+            self.told_addresses.clone(),
+        );
+        registry.register(
             "out_of_bounds_connections",
             "Connections that an agent told of and that have no end on its node, by node; of the hours that are kept as records",
             self.out_of_bounds.clone(),
@@ -247,6 +256,20 @@ impl ControllerMetrics {
                 .malformed
                 .get_or_create_owned(&vec![("kind", kind.as_str().to_owned())]);
             gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Sets what became of the addresses that agents told of their nodes.
+    pub fn set_told_addresses(&self, told: ToldAddresses) {
+        let ToldAddresses {
+            taken,
+            known,
+            refused,
+        } = told;
+        for (outcome, count) in [("taken", taken), ("known", known), ("refused", refused)] {
+            let labels = vec![("outcome", outcome.to_owned())];
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.told_addresses.get_or_create(&labels).set(count);
         }
     }
 

@@ -155,6 +155,7 @@ impl Engine {
             ..counts(engine_state, observation)
         });
         metrics.set_out_of_bounds(&observation.built.out_of_bounds);
+        metrics.set_told_addresses(observation.inventory.told_addresses);
         self.uncovered = uncovered;
         self.foreign_pods = coverage::foreign_pods(observation, &reviewed.in_force);
         observation.add_cost(began.elapsed());

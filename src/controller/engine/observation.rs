@@ -84,6 +84,8 @@ pub struct Observation {
     generation: Option<u64>,
     /// Batches came that the graph does not have.
     has_new: bool,
+    /// An agent told other addresses of its node than before.
+    has_told: bool,
     /// Batches came that cannot be added edge by edge.
     incomplete: bool,
     /// Counts and times of known edges do not include the last batches.
@@ -110,6 +112,7 @@ impl Observation {
             labelled_ours: Vec::new(),
             generation: None,
             has_new: false,
+            has_told: false,
             incomplete: true,
             uncounted: false,
             cost: Duration::ZERO,
@@ -123,6 +126,10 @@ impl Observation {
     /// Adds a batch of an agent.
     pub fn ingest(&mut self, batch: FlowBatch, now: Timestamp) {
         self.live.note_losses(&batch, now);
+        let told = &batch.seen.node_addresses;
+        let known = self.live.hot().node_addresses().of(&batch.node);
+        let is_known = known.is_some_and(|(_, known)| known == told);
+        self.has_told |= !told.is_empty() && !is_known;
         self.live.apply(batch);
         self.has_new = true;
     }
@@ -137,13 +144,14 @@ impl Observation {
         if self.has_new {
             return Some(Duration::ZERO);
         }
-        self.build_due_in(self.generation != Some(watches.inventory_generation()))
+        let changed = self.generation != Some(watches.inventory_generation());
+        self.build_due_in(changed || self.has_told)
     }
 
     /// Updates everything that is due. Returns what has changed.
     pub fn refresh(&mut self, watches: &Watches) -> Touched {
         let generation = watches.inventory_generation();
-        let changed = self.generation != Some(generation);
+        let changed = self.generation != Some(generation) || self.has_told;
         let mut changes = Touched::Nothing;
         if std::mem::take(&mut self.has_new) {
             self.uncounted = true;
@@ -191,7 +199,10 @@ impl Observation {
 
     fn take_objects(&mut self, watches: &Watches, generation: u64) {
         let objects = watches.objects();
-        let (inventory, findings) = Inventory::build(&objects, OwnerRule::Infer);
+        // (rule: node-by-address)
+        let told = self.live.hot().node_addresses().by_node();
+        self.has_told = false;
+        let (inventory, findings) = Inventory::build_with(&objects, OwnerRule::Infer, &told);
         let unread = watches.malformed();
         self.not_known = malformed::not_known(&unread);
         self.inventory_findings = findings;
