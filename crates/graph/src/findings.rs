@@ -101,8 +101,8 @@ fn edge_findings(client: &Peer, server: &Peer, edge: &Edge) -> Vec<Finding> {
 /// Traffic that comes through nodes, one finding for each way to a port (rule: node-port-from-any-node).
 fn from_nodes(edges: &[(&Peer, &Peer, &Edge)]) -> Vec<Finding> {
     let mut ways: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
-    let itself = "; so are its clients by their own addresses: in front of a pod on the node that is entered, most plugins \
-                  see the client itself, and elsewhere that node";
+    let itself = ", and so is the client itself: in front of a pod on the node that is entered most plugins see the client, \
+                  elsewhere that node";
     for (client, server, edge) in edges {
         if !edge.lesson.teaches() || edge.enforced_from.is_empty() || server.workload().is_none() {
             continue;

@@ -309,7 +309,8 @@ impl Plan {
                 let node = IpAddr::from([172, 18, 0, 2 - (pod % plan.pods % 2) as u8]);
                 let arrived = SocketAddr::new(address, plan.service?);
                 let called = SocketAddr::new(node, node_port(workload, call.protocol));
-                if !matches!(call.client, End::Outside(_)) {
+                // What fails on the way through a node says nothing of the same client's direct calls.
+                if !matches!(call.client, End::Outside(_)) || call.how != How::Answered {
                     return None;
                 }
                 match leg {
