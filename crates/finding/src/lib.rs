@@ -187,8 +187,8 @@ codes! {
         "Nothing was seen of this workload; it was left out, since an empty policy cuts it off."
         "Capture for longer, or pass --include-unobserved to write a deny-all policy for it.";
     NodePortFromNodes "node-port-from-nodes" Note
-        "Outside traffic reaches the workload through a NodePort or load balancer, from the address of some node, so the addresses of all nodes are allowed."
-        "Set externalTrafficPolicy: Local to see and allow real client addresses instead.";
+        "Outside traffic reaches the workload through a NodePort or load balancer: in front of a pod on the node that is entered most plugins see the client itself, elsewhere they see that node, so the addresses of all nodes and of the clients are allowed."
+        "Set externalTrafficPolicy: Local to see and allow real client addresses only.";
     CidrSummarised "cidr-summarised" Note
         "Outside addresses were summarised to CIDRs, which adds addresses that were not seen."
         "Raise --max-addresses to list every address.";

@@ -12,10 +12,10 @@ pub use kind::{PeerKind, ViolationKind};
 pub use ledger::{Noted, Recorded, ViolationLedger};
 pub use pending::{PendingViolation, PendingViolations};
 
-use super::subset;
+use super::{Denial, denials, subset};
 use attribution::Neighbours;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use nanoseg_evaluate::{BlockedBy, EvaluateError, Evaluation, HostNetwork};
+use nanoseg_evaluate::{EvaluateError, Evaluation, HostNetwork};
 use nanoseg_flow::Verdict;
 use nanoseg_graph::{Edge, EdgeKey, Graph, Peer, Requirement, Requiring, ServiceEnforcements};
 use nanoseg_inventory::{Inventory, WorkloadId};
@@ -140,11 +140,7 @@ pub fn violations(
             ..
         } = suspect;
         let needed = requiring.of(client, server, edge, Requiring::NOT_TAUGHT);
-        let denied = needed.into_iter().filter_map(|requirement| {
-            let at = suspect.denied_at(&requirement, &evaluation)?;
-            Some((requirement, at))
-        });
-        let denied: Vec<(Requirement, Direction)> = denied.collect();
+        let denied = suspect.denied(&needed, &evaluation);
         if denied.is_empty() || neighbours.explain(client, server, edge, &requiring, &evaluation) {
             continue;
         }
@@ -230,15 +226,29 @@ struct Suspect<'a> {
 }
 
 impl Suspect<'_> {
-    /// Returns the end that is ours and whose policies deny the requirement: the server's, if both do.
-    fn denied_at(&self, requirement: &Requirement, evaluation: &Evaluation) -> Option<Direction> {
-        let blocked = evaluation.blocked(requirement);
-        let denied = blocked.iter().filter_map(|blocked| match blocked.by {
-            BlockedBy::Egress(_) => self.at_client.then_some(Direction::Egress),
-            BlockedBy::Ingress(_) => self.at_server.then_some(Direction::Ingress),
-            BlockedBy::UnknownWorkload(_) => None,
+    /// Returns what the policies of the ends that are ours deny, each requirement once, with that end: the server's, if
+    /// both do.
+    fn denied(
+        &self,
+        needed: &[Requirement],
+        evaluation: &Evaluation,
+    ) -> BTreeMap<Requirement, Direction> {
+        let answered = self.edge.verdicts.keys();
+        let mut answered = answered.filter(|v| matches!(v, Verdict::Established | Verdict::OneWay));
+        let mut all = denials(needed, answered.next().is_some(), evaluation);
+        all.retain(|denial| match denial.at {
+            Direction::Egress => self.at_client,
+            Direction::Ingress => self.at_server,
         });
-        denied.min()
+        let mut denied = BTreeMap::new();
+        for Denial {
+            requirement, at, ..
+        } in all
+        {
+            let known = denied.entry(requirement).or_insert(at);
+            *known = at.min(*known);
+        }
+        denied
     }
 }
 
