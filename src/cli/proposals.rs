@@ -3,8 +3,8 @@
 use super::access::{AccessArgs, NamespaceArgs};
 use super::style::Style;
 use super::terminal;
-use crate::report::table::{Align, Table};
 use crate::load::BlockingClient;
+use crate::report::table::{Align, Table};
 use crate::review::resources::{Phase, PolicyProposal, Segmentation, risk_rank};
 use clap::ValueEnum;
 use jiff::Timestamp;

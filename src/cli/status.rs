@@ -59,6 +59,8 @@ struct Row {
     enforced: u32,
     open_proposals: u32,
     violations: u32,
+    /// Denied connections that are not judged yet.
+    pending_violations: u32,
     /// Pods that no policy selects while the namespace is enforced.
     uncovered: u32,
     /// What needs attention, one line each.
@@ -155,6 +157,7 @@ fn row(segmentation: &Segmentation, client: &BlockingClient) -> Row {
         enforced: status.counts.enforced,
         open_proposals: status.counts.open_proposals,
         violations: status.counts.violations,
+        pending_violations: status.counts.pending_violations,
         uncovered: status.counts.uncovered,
         attention,
         waiting: status.waiting,
@@ -215,7 +218,10 @@ fn render(rows: &[Row], style: Style) -> String {
             row.workloads.to_string(),
             row.enforced.to_string(),
             row.open_proposals.to_string(),
-            row.violations.to_string(),
+            match row.pending_violations {
+                0 => row.violations.to_string(),
+                pending => format!("{} ({pending} not judged yet)", row.violations),
+            },
             row.uncovered.to_string(),
             row.attention.len().to_string(),
         ]);
@@ -243,7 +249,8 @@ fn shared(rows: &[Row]) -> String {
     let Some(row) = rows.iter().find(|row| !row.shared_findings.is_empty()) else {
         return String::new();
     };
-    let mut text = "\nof nearly all workloads of the cluster, so it raises no proposal's risk:\n".to_owned();
+    let mut text =
+        "\nof nearly all workloads of the cluster, so it raises no proposal's risk:\n".to_owned();
     for one in &row.shared_findings {
         let line = format!(
             "{} ({} of {} workloads): {}",

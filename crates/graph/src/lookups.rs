@@ -80,7 +80,9 @@ pub(super) fn imply(
             (false, false) if whose == NEIGHBOURS => {
                 format!("its neighbours use {names}, which is not allowed for it")
             }
-            (false, false) => format!("the resolver of {whose} is {names}, which is not allowed for it"),
+            (false, false) => {
+                format!("the resolver of {whose} is {names}, which is not allowed for it")
+            }
         };
         let message = format!(
             "called {}, but none of its DNS traffic was seen; {what}",

@@ -63,7 +63,9 @@ impl Jobs {
     pub fn add(&mut self, top: &TopOwner, labels: &Labels, spec: Option<&PodSpec>) {
         if top.id.kind == "Job" && top.custom.is_none() {
             let template = || Template::of(labels, spec);
-            self.templates.entry(top.id.clone()).or_insert_with(template);
+            self.templates
+                .entry(top.id.clone())
+                .or_insert_with(template);
         }
     }
 
@@ -108,7 +110,11 @@ impl Jobs {
                 ..first.clone()
             };
             // Another template has the name already: two makers, so two workloads.
-            let family = if taken.insert(family.clone()) { family } else { first };
+            let family = if taken.insert(family.clone()) {
+                family
+            } else {
+                first
+            };
             for job in jobs.into_iter().filter(|job| **job != family) {
                 families.insert(job.clone(), family.clone());
             }
@@ -136,9 +142,8 @@ fn cron_job_of<'a>(
     template: &Template,
     cron_jobs: &'a [(WorkloadId, Template)],
 ) -> Option<&'a WorkloadId> {
-    let fits = |(id, of): &&(WorkloadId, Template)| {
-        id.namespace == job.namespace && of.makes(template)
-    };
+    let fits =
+        |(id, of): &&(WorkloadId, Template)| id.namespace == job.namespace && of.makes(template);
     let fitting: Vec<&WorkloadId> = cron_jobs.iter().filter(fits).map(|(id, _)| id).collect();
     if let [only] = fitting.as_slice() {
         return Some(only);
@@ -158,10 +163,17 @@ fn family_name(jobs: &BTreeSet<&WorkloadId>) -> Option<String> {
         let is_run = jobs.len() > 1 || jobs.iter().any(|job| job.name != *only);
         return is_run.then(|| only.clone());
     }
-    let names: Vec<Vec<&str>> = jobs.iter().map(|job| job.name.split('-').collect()).collect();
+    let names: Vec<Vec<&str>> = jobs
+        .iter()
+        .map(|job| job.name.split('-').collect())
+        .collect();
     let first = names.first()?;
     let shared = (0..first.len())
-        .take_while(|place| names.iter().all(|name| name.get(*place) == first.get(*place)))
+        .take_while(|place| {
+            names
+                .iter()
+                .all(|name| name.get(*place) == first.get(*place))
+        })
         .count();
     // Names that share nothing: the first of them stands for all.
     let shared = if shared == 0 { first.len() } else { shared };

@@ -75,8 +75,7 @@ fn own_resolvers(spec: &PodSpec) -> OwnResolvers {
         .iter()
         .flat_map(|config| &config.nameservers);
     let policy = spec.dns_policy.as_deref().unwrap_or("ClusterFirst");
-    let of_node =
-        policy == "Default" || (policy == "ClusterFirst" && host_network(Some(spec)));
+    let of_node = policy == "Default" || (policy == "ClusterFirst" && host_network(Some(spec)));
     OwnResolvers {
         addresses: named
             .flatten()

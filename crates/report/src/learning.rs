@@ -1,8 +1,8 @@
 //! The learning estimate in words (rule: learning-estimate), the same way in every report.
 
 use super::run::{EstimateDocument, RunReport};
-use super::words::{duration, percent, thousands, time};
 use super::words::count;
+use super::words::{duration, percent, thousands, time};
 use nanoseg_graph::{Missing, Progress};
 use nanoseg_net::SECOND;
 use std::fmt::Write as _;
@@ -121,7 +121,11 @@ fn seen_so_far(progress: &Progress) -> String {
     }
     if let Some(coverage) = progress.coverage {
         // Rounded down, so that it is never more than what a proposal asks for.
-        let _ = write!(text, ", about {} % of its edges seen", (coverage * 100.0).floor());
+        let _ = write!(
+            text,
+            ", about {} % of its edges seen",
+            (coverage * 100.0).floor()
+        );
     }
     text
 }
@@ -130,7 +134,10 @@ fn missing_one(missing: &Missing) -> String {
     match missing {
         Missing::Traffic => "for its first conversation, nobody knows when".to_owned(),
         Missing::Duration { secs } => {
-            format!("for the rest of the minimum duration, about {}", rough(*secs))
+            format!(
+                "for the rest of the minimum duration, about {}",
+                rough(*secs)
+            )
         }
         Missing::Windows {
             passed,
@@ -160,7 +167,9 @@ fn missing_one(missing: &Missing) -> String {
                 None => "nobody knows when: not in use now".to_owned(),
             };
             let length = rough(window(*window_secs));
-            format!("until {which} seen by another client or in a second time window of {length}, {when}")
+            format!(
+                "until {which} seen by another client or in a second time window of {length}, {when}"
+            )
         }
         Missing::Coverage {
             percent,
@@ -171,7 +180,9 @@ fn missing_one(missing: &Missing) -> String {
                 0 => String::new(),
                 lost => format!(" ({lost} % of the records were lost, which counts for a day)"),
             };
-            format!("until rare edges are seen again: {percent} % of {wanted} %{lost}, nobody knows when")
+            format!(
+                "until rare edges are seen again: {percent} % of {wanted} %{lost}, nobody knows when"
+            )
         }
     }
 }

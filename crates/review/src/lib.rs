@@ -49,4 +49,7 @@ pub use state::{
     Proposal, Refusal, Revision, Ruling, Stage, Unproven, WorkloadState,
 };
 pub use uncovered::{Uncovered, uncovered};
-pub use violation::{Violation, approved_attempts, violations};
+pub use violation::{
+    Attributed, Noted, PeerKind, PendingViolation, PendingViolations, Recorded, Sample, Violation,
+    ViolationKind, ViolationLedger, approved_attempts, violations,
+};

@@ -1,12 +1,25 @@
 //! Violations: connections that were attempted although the policies in force do not allow them.
 
+mod attribution;
+mod kind;
+mod ledger;
+mod pending;
+#[cfg(test)]
+mod tests;
+
+pub use attribution::{Attributed, Sample};
+pub use kind::{PeerKind, ViolationKind};
+pub use ledger::{Noted, Recorded, ViolationLedger};
+pub use pending::{PendingViolation, PendingViolations};
+
 use super::subset;
+use attribution::Neighbours;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg_evaluate::{BlockedBy, EvaluateError, Evaluation, HostNetwork};
 use nanoseg_flow::Verdict;
-use nanoseg_graph::{Edge, Graph, Peer, Requirement, Requiring, ServiceEnforcements};
+use nanoseg_graph::{Edge, EdgeKey, Graph, Peer, Requirement, Requiring, ServiceEnforcements};
 use nanoseg_inventory::{Inventory, WorkloadId};
-use nanoseg_net::{Protocol, Timestamp};
+use nanoseg_net::{Direction, Protocol, Timestamp};
 use nanoseg_record::Connection;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -30,6 +43,12 @@ pub struct Violation {
     /// this client, and both ends are known (rule: never-answered-is-not-proposed). What only a scanner tries is no edge
     /// at all (rule: scan-teaches-nothing).
     pub may_be_proposed: bool,
+    /// The end whose policy denies it: the server's, if both do.
+    pub denied_at: Direction,
+    /// Whether the two ends are known for certain yet (rule: judge-late-rather-than-wrong).
+    pub attributed: Attributed,
+    /// One of the attempts.
+    pub sample: Option<Sample>,
 }
 
 impl Violation {
@@ -43,11 +62,18 @@ impl Violation {
             port: self.port,
         }
     }
+
+    /// The key of its edge.
+    pub fn key(&self) -> EdgeKey {
+        let ends = (self.client.clone(), self.server.clone());
+        (ends.0, ends.1, self.protocol, self.port)
+    }
 }
 
 /// Returns the violations of the policies of `managed`, in the order of the graph's edges. A connection with several
 /// requirements (a pod that calls a node port appears as itself or as a node) is returned once for each that is
-/// denied.
+/// denied. Traffic of somebody without a name is none if it is that of a pod that just went or came and is allowed
+/// (rule: judge-late-rather-than-wrong).
 ///
 /// `enforcement`: where the network plugin checks connections through Services.
 /// `enforced` are all policies in force, also those of others. Only traffic since the policy of the workload was
@@ -88,8 +114,15 @@ pub fn violations(
     if edges.is_empty() {
         return Ok(Vec::new());
     }
-    let ends = edges.iter().flat_map(|s| [s.client, s.server]);
-    let small = subset::of_workloads(inventory, &ends.filter_map(Peer::workload).collect());
+    let neighbours = Neighbours::new(graph, inventory);
+    let mut peers: BTreeSet<&WorkloadId> = BTreeSet::new();
+    for suspect in &edges {
+        for peer in [suspect.client, suspect.server] {
+            peers.extend(peer.workload());
+            peers.extend(neighbours.of(peer, suspect.edge));
+        }
+    }
+    let small = subset::of_workloads(inventory, &peers);
     let selecting = subset::policies_selecting(enforced, &small);
     let evaluation = Evaluation::new(&small, selecting.iter().copied(), HostNetwork::Exact)?;
     let requiring = Requiring {
@@ -107,10 +140,16 @@ pub fn violations(
             ..
         } = suspect;
         let needed = requiring.of(client, server, edge, Requiring::NOT_TAUGHT);
-        for requirement in needed
-            .into_iter()
-            .filter(|r| suspect.is_denied(r, &evaluation))
-        {
+        let denied = needed.into_iter().filter_map(|requirement| {
+            let at = suspect.denied_at(&requirement, &evaluation)?;
+            Some((requirement, at))
+        });
+        let denied: Vec<(Requirement, Direction)> = denied.collect();
+        if denied.is_empty() || neighbours.explain(client, server, edge, &requiring, &evaluation) {
+            continue;
+        }
+        let attributed = neighbours.attributed(client, server, edge);
+        for (requirement, denied_at) in denied {
             found.push(Violation {
                 client: client.clone(),
                 server: server.clone(),
@@ -122,6 +161,9 @@ pub fn violations(
                 connections: edge.connections(),
                 requirement,
                 may_be_proposed: listeners.may_be_proposed(client, server, edge),
+                denied_at,
+                attributed,
+                sample: Sample::of(edge),
             });
         }
     }
@@ -188,14 +230,15 @@ struct Suspect<'a> {
 }
 
 impl Suspect<'_> {
-    /// Returns true if the policies at an end that is ours deny the requirement.
-    fn is_denied(&self, requirement: &Requirement, evaluation: &Evaluation) -> bool {
+    /// Returns the end that is ours and whose policies deny the requirement: the server's, if both do.
+    fn denied_at(&self, requirement: &Requirement, evaluation: &Evaluation) -> Option<Direction> {
         let blocked = evaluation.blocked(requirement);
-        blocked.iter().any(|blocked| match blocked.by {
-            BlockedBy::Egress(_) => self.at_client,
-            BlockedBy::Ingress(_) => self.at_server,
-            BlockedBy::UnknownWorkload(_) => false,
-        })
+        let denied = blocked.iter().filter_map(|blocked| match blocked.by {
+            BlockedBy::Egress(_) => self.at_client.then_some(Direction::Egress),
+            BlockedBy::Ingress(_) => self.at_server.then_some(Direction::Ingress),
+            BlockedBy::UnknownWorkload(_) => None,
+        });
+        denied.min()
     }
 }
 
@@ -257,6 +300,3 @@ impl<'a> KnownListeners<'a> {
         listens && !matches!(client, Peer::Unattributed(_))
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -79,7 +79,12 @@ impl SharedFindings {
         let of = self.workloads.values().sum();
         let finding = |code: Code| SharedFinding {
             code,
-            workloads: self.having.get(&code).into_iter().flat_map(BTreeMap::values).sum(),
+            workloads: self
+                .having
+                .get(&code)
+                .into_iter()
+                .flat_map(BTreeMap::values)
+                .sum(),
             of,
         };
         codes.into_iter().map(finding).collect()
@@ -109,10 +114,19 @@ mod tests {
 
     #[test]
     fn what_nearly_all_others_have_raises_no_risk_and_is_said_once() {
-        let all = shared(&["shop/a!", "ops/b!", "ops/c!", "kube-system/d!", "kube-system/e!"]);
+        let all = shared(&[
+            "shop/a!",
+            "ops/b!",
+            "ops/c!",
+            "kube-system/d!",
+            "kube-system/e!",
+        ]);
         assert_eq!(all.codes_for("shop"), [Code::MutableTag].into());
         let said = all.all();
-        assert_eq!((said[0].code, said[0].workloads, said[0].of), (Code::MutableTag, 5, 5));
+        assert_eq!(
+            (said[0].code, said[0].workloads, said[0].of),
+            (Code::MutableTag, 5, 5)
+        );
     }
 
     #[test]

@@ -41,6 +41,15 @@ pub enum Touched {
 }
 
 impl Touched {
+    /// The edges of these workloads; nothing if there are none.
+    pub fn edges(workloads: BTreeSet<WorkloadId>) -> Touched {
+        if workloads.is_empty() {
+            Touched::Nothing
+        } else {
+            Touched::Edges(workloads)
+        }
+    }
+
     /// Returns the union of both.
     pub fn and(self, other: Touched) -> Touched {
         match (self, other) {
@@ -82,6 +91,8 @@ pub struct Observation {
     labelled_ours: Vec<Arc<NetworkPolicy>>,
     /// The generation of the watched objects that the inventory was built from.
     generation: Option<u64>,
+    /// Everything that was in the cluster then is in the inventory, and in what the graph was built with.
+    caught_up: Timestamp,
     /// Batches came that the graph does not have.
     has_new: bool,
     /// Batches came that cannot be added edge by edge.
@@ -111,6 +122,7 @@ impl Observation {
             foreign_policies: Vec::new(),
             labelled_ours: Vec::new(),
             generation: None,
+            caught_up: Timestamp::MIN,
             has_new: false,
             incomplete: true,
             uncounted: false,
@@ -143,8 +155,30 @@ impl Observation {
         self.build_due_in(self.generation != Some(watches.inventory_generation()))
     }
 
+    /// Everything that was in the cluster then is known, and who had which address by it: traffic until then can be
+    /// judged (rule: judge-late-rather-than-wrong).
+    pub fn caught_up(&self) -> Timestamp {
+        self.caught_up
+    }
+
+    /// Notes that nothing changed until now, if the inventory and the graph are of what is known now.
+    pub fn note_caught_up(&mut self, watches: &Watches) {
+        // Before the generation: what changes in between makes it another one.
+        let until = watches.caught_up();
+        let is_same = self.generation == Some(watches.inventory_generation());
+        if let Some(until) = until.filter(|_| is_same && self.built_at.is_some()) {
+            self.caught_up = self.caught_up.max(until);
+        }
+    }
+
     /// Updates everything that is due. Returns what has changed.
     pub fn refresh(&mut self, watches: &Watches) -> Touched {
+        let changes = self.refresh_graph(watches);
+        self.note_caught_up(watches);
+        changes
+    }
+
+    fn refresh_graph(&mut self, watches: &Watches) -> Touched {
         let generation = watches.inventory_generation();
         let changed = self.generation != Some(generation);
         let mut changes = Touched::Nothing;

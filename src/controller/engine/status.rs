@@ -11,6 +11,7 @@ use super::propose;
 use super::publish::Published;
 use super::state::{EngineState, SegmentState};
 use super::trust;
+use super::violations;
 use super::waiting;
 use crate::cluster::live::{Kind, Malformed, Writer};
 use crate::controller::pending_writes::{PendingWrites, key_of};
@@ -19,9 +20,12 @@ use crate::graph::Peer;
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use crate::review::resources::{
-    Mode, Segmentation, SegmentationCounts, SegmentationStatus, SharedFindingLine, WaitingWorkload, to_time,
+    Mode, Segmentation, SegmentationCounts, SegmentationStatus, SharedFindingLine, WaitingWorkload,
+    to_time,
 };
-use crate::review::{SegmentationSettings, Uncovered, WorkloadState, is_default_deny};
+use crate::review::{
+    PendingViolations, SegmentationSettings, Uncovered, WorkloadState, is_default_deny,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -48,6 +52,8 @@ pub struct Circumstances<'a> {
     pub unknown: &'a UnknownPolicies,
     /// Pods that the policies in force select and that are not of their workloads.
     pub foreign_pods: &'a [Finding],
+    /// Connections that the policies deny and that cannot be judged yet.
+    pub pending_violations: &'a PendingViolations,
     /// The objects that cannot be read.
     pub malformed: &'a [Malformed],
     /// The nodes with pods whose agent is not connected.
@@ -115,9 +121,12 @@ fn build_status(
             let workloads = propose::segmented(around.observation, segment);
             status.counts = counts(state, &workloads, &theirs, around.observation);
             status.coverage = mean_coverage(&workloads, around.observation);
-            waiting = waiting::waiting(engine_state, state, segment, around.observation, around.now);
+            waiting =
+                waiting::waiting(engine_state, state, segment, around.observation, around.now);
         }
     }
+    let pending = violations::waiting_in(around.pending_violations, namespace).count();
+    status.counts.pending_violations = u32::try_from(pending).unwrap_or(u32::MAX);
     let uncovered = around.uncovered.get(namespace);
     let pods = uncovered.map(|one| one.pods.as_slice()).unwrap_or_default();
     status.counts.uncovered = u32::try_from(pods.len()).unwrap_or(u32::MAX);
@@ -175,7 +184,8 @@ fn counts(
         ),
         open_proposals: number(theirs.iter().filter(|s| s.open().is_some()).count()),
         edges: number(workloads.iter().map(edges).sum()),
-        violations: number(state.kept.violations.len()),
+        violations: number(state.kept.violations()),
+        pending_violations: 0,
         uncovered: 0,
     }
 }
@@ -222,6 +232,7 @@ fn facts(
         degraded::degraded(engine_state, namespace, theirs, around),
         observed(engine_state, namespace, around),
         trusted(namespace, around),
+        judged(namespace, around),
         covered(engine_state, namespace, around),
         exclusive(engine_state, namespace, around),
         well_formed(namespace, around),
@@ -238,6 +249,18 @@ fn trusted(namespace: &str, around: &Circumstances<'_>) -> Fact {
         is_true: trust.is_whole,
         reason: trust.reason,
         message: trust.message,
+    }
+}
+
+/// Is all denied traffic judged (rule: judge-late-rather-than-wrong)?
+fn judged(namespace: &str, around: &Circumstances<'_>) -> Fact {
+    let message = violations::waiting_sentence(around.pending_violations, namespace);
+    let is_true = message.is_empty();
+    Fact {
+        kind: "Judged",
+        is_true,
+        reason: if is_true { "CaughtUp" } else { "NotJudgedYet" },
+        message,
     }
 }
 

@@ -41,7 +41,9 @@ fn one(id: &WorkloadId, observation: &Observation, asked: Asked) -> WaitingWorkl
     let progress = Progress::of(estimate, asked);
     let message = learning::progress(&progress);
     let message = if progress.missing.is_empty() {
-        format!("{message}; waits until a policy can be written: see the conditions Ready and Observed")
+        format!(
+            "{message}; waits until a policy can be written: see the conditions Ready and Observed"
+        )
     } else {
         message
     };

@@ -253,7 +253,8 @@ impl ClusterPage {
             [] => read_published_graph(client, namespace).await?,
             _ => Err("recorded flows are given".to_owned()),
         };
-        let waiting: BTreeMap<WorkloadId, String> = segmentations.iter().flat_map(waiting).collect();
+        let waiting: BTreeMap<WorkloadId, String> =
+            segmentations.iter().flat_map(waiting).collect();
         let state = ClusterState {
             segments,
             waiting: waiting.clone(),

@@ -140,9 +140,7 @@ pub(super) fn subtract(
         report.windows = ActivityWindows::span(last, report.last);
     }
     let was_alive = report.last.since(last) >= REPORT_AGAIN;
-    !counted
-        || was_alive
-        || report.bytes_to_server + report.bytes_to_client + report.datagrams > 0
+    !counted || was_alive || report.bytes_to_server + report.bytes_to_client + report.datagrams > 0
 }
 
 fn bit(verdict: Verdict) -> u8 {

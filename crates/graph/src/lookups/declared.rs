@@ -92,9 +92,8 @@ fn cluster_resolvers(attribution: &Attribution<'_>) -> Vec<IpAddr> {
     let of_dns = services.filter(|service| attribution.is_cluster_dns_service(service));
     let mut addresses: Vec<IpAddr> = of_dns.flat_map(|one| one.cluster_ips.clone()).collect();
     let (key, value) = NODE_LOCAL_LABEL;
-    let is_cache = |pod: &Pod| {
-        pod.host_network && pod.labels.get(key).is_some_and(|known| known == value)
-    };
+    let is_cache =
+        |pod: &Pod| pod.host_network && pod.labels.get(key).is_some_and(|known| known == value);
     if inventory.pods.iter().any(is_cache) {
         addresses.push(NODE_LOCAL);
     }
@@ -111,7 +110,10 @@ fn asked(
     let mut by_key = EdgesByKey::default();
     for resolver in resolvers {
         // Only within one family anybody can ask.
-        let client = pod.addresses.iter().find(|a| a.is_ipv4() == resolver.is_ipv4());
+        let client = pod
+            .addresses
+            .iter()
+            .find(|a| a.is_ipv4() == resolver.is_ipv4());
         if let Some(client) = client {
             let record = query(*client, resolver, at);
             let attributed = attribution.attribute(&record);
@@ -154,14 +156,20 @@ fn query(client: IpAddr, server: IpAddr, at: Timestamp) -> FlowRecord {
 
 /// The workloads behind headless Services, which are called at their pods' addresses, each with one Service's name.
 pub(super) fn behind_headless(inventory: &Inventory) -> BTreeMap<&WorkloadId, String> {
-    let headless = inventory.services.iter().filter(|service| service.cluster_ips.is_empty());
+    let headless = inventory
+        .services
+        .iter()
+        .filter(|service| service.cluster_ips.is_empty());
     let endpoints = headless.flat_map(|service| {
         let name = format!("{}/{}", service.namespace, service.name);
         let ports = service.ports.iter().flat_map(|port| &port.endpoints);
         // What another namespace's Service says of a pod is no fact about it (rule: foreign-endpoint).
-        let pods = ports.filter(|endpoint| endpoint.own).filter_map(|endpoint| endpoint.pod);
+        let pods = ports
+            .filter(|endpoint| endpoint.own)
+            .filter_map(|endpoint| endpoint.pod);
         pods.map(move |pod| (pod, name.clone()))
     });
-    let named = endpoints.filter_map(|(pod, name)| Some((&inventory.pods.get(pod)?.workload, name)));
+    let named =
+        endpoints.filter_map(|(pod, name)| Some((&inventory.pods.get(pod)?.workload, name)));
     named.collect()
 }

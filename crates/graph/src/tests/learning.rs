@@ -105,10 +105,15 @@ fn distinct_clients_are_samples_too() {
     assert_eq!(estimated(&with_others, 3 * HOUR).seen_once, 4);
     // Two addresses of one client are two pods.
     let mut twice = graph_of(&once("10.244.1.5")).graph;
-    let peers: Vec<_> = twice.edges().into_iter().map(|(c, s, e)| (c.clone(), s.clone(), e.clone())).collect();
+    let peers: Vec<_> = twice
+        .edges()
+        .into_iter()
+        .map(|(c, s, e)| (c.clone(), s.clone(), e.clone()))
+        .collect();
     let mut graph = super::super::Graph::default();
     for (client, server, mut edge) in peers {
-        edge.clients.insert("10.244.1.6".parse().expect("an address"));
+        edge.clients
+            .insert("10.244.1.6".parse().expect("an address"));
         graph.add_edge(&client, &server, edge);
     }
     std::mem::swap(&mut twice, &mut graph);
@@ -121,7 +126,15 @@ fn distinct_clients_are_samples_too() {
 fn a_young_observation_waits_for_windows_and_a_silent_workload_for_traffic() {
     let found = missing(&[open("10.244.1.5", 0, 4)], 4);
     assert!(
-        matches!(found[0], Missing::Windows { passed: 5, wanted: 8, secs: 3, .. }),
+        matches!(
+            found[0],
+            Missing::Windows {
+                passed: 5,
+                wanted: 8,
+                secs: 3,
+                ..
+            }
+        ),
         "{found:?}"
     );
     let asked = Asked {

@@ -53,15 +53,25 @@ fn implied(built: &Built) -> Vec<String> {
 
 #[test]
 fn a_pod_that_is_older_than_the_observation_may_ask_the_cluster_s_dns() {
-    let old = observed(&[pod("job", "10.244.1.20", OLD, "")], &[call("10.244.1.20")]);
+    let old = observed(
+        &[pod("job", "10.244.1.20", OLD, "")],
+        &[call("10.244.1.20")],
+    );
     assert_eq!(
         implied(&old),
         ["kube-system/dns 5353/TCP", "kube-system/dns 5353/UDP"],
         "nobody was seen to ask, so it is the Service that the cluster declares"
     );
     assert!(codes(&old).contains(&Code::DnsNotObserved));
-    let new = observed(&[pod("job", "10.244.1.20", NEW, "")], &[call("10.244.1.20")]);
-    assert_eq!(implied(&new), Vec::<String>::new(), "its lookup would have been seen");
+    let new = observed(
+        &[pod("job", "10.244.1.20", NEW, "")],
+        &[call("10.244.1.20")],
+    );
+    assert_eq!(
+        implied(&new),
+        Vec::<String>::new(),
+        "its lookup would have been seen"
+    );
     assert!(codes(&new).contains(&Code::DnsNotObserved));
 }
 
@@ -79,7 +89,12 @@ fn once_a_lookup_was_seen_nothing_is_implied() {
 #[test]
 fn a_resolver_that_the_spec_names_is_allowed_and_with_policy_none_no_other() {
     let config = "dnsConfig: {nameservers: [192.0.2.53]},";
-    let none = pod("job", "10.244.1.20", OLD, &format!("dnsPolicy: None, {config}"));
+    let none = pod(
+        "job",
+        "10.244.1.20",
+        OLD,
+        &format!("dnsPolicy: None, {config}"),
+    );
     assert_eq!(
         implied(&observed(&[none], &[call("10.244.1.20")])),
         ["outside:192.0.2.53 53/TCP", "outside:192.0.2.53 53/UDP"]
@@ -106,8 +121,14 @@ fn a_pod_that_asks_its_node_s_resolver_may_ask_whom_others_of_this_kind_ask() {
     );
     let alone = observed(&[job], &[call("10.244.1.20"), web]);
     assert_eq!(implied(&alone), Vec::<String>::new());
-    let said = alone.findings.iter().find(|one| one.code == Code::DnsNotObserved);
-    assert!(said.is_some_and(|one| one.message.contains("whom its node asks")), "{said:?}");
+    let said = alone
+        .findings
+        .iter()
+        .find(|one| one.code == Code::DnsNotObserved);
+    assert!(
+        said.is_some_and(|one| one.message.contains("whom its node asks")),
+        "{said:?}"
+    );
 }
 
 #[test]
@@ -147,7 +168,10 @@ fn every_dns_service_of_the_cluster_and_the_cache_on_the_node_may_be_the_one() {
     let web = udp("10.244.1.5", "169.254.20.10:53", Verdict::Established, 1);
     assert_eq!(
         implied(&observed(&objects, &[call("10.244.1.20"), web])),
-        ["outside:169.254.20.10 53/TCP", "outside:169.254.20.10 53/UDP"]
+        [
+            "outside:169.254.20.10 53/TCP",
+            "outside:169.254.20.10 53/UDP"
+        ]
     );
 }
 
@@ -169,6 +193,10 @@ fn who_is_called_at_its_own_address_may_have_a_name_too() {
     // The API server's address is in its environment, the metadata service has none but an address.
     for server in ["172.18.0.9:6443", "169.254.169.254:80"] {
         let called = record("10.244.1.20", server, Verdict::Established);
-        assert_eq!(implied(&observed(&objects, &[called])), Vec::<String>::new(), "{server}");
+        assert_eq!(
+            implied(&observed(&objects, &[called])),
+            Vec::<String>::new(),
+            "{server}"
+        );
     }
 }

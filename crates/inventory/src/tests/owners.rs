@@ -298,7 +298,11 @@ fn runs_of_workflows_are_one_workload_whatever_the_api_server_added_to_their_nam
     let pods = ["etl-x7k2p", "etl-bcdfg"].map(|run| {
         let labels = format!("app: etl, workflows.argoproj.io/workflow: {run}");
         let owner = format!("argoproj.io/v1alpha1 Workflow {run}");
-        let address = if run.ends_with('p') { "10.244.1.7" } else { "10.244.1.8" };
+        let address = if run.ends_with('p') {
+            "10.244.1.7"
+        } else {
+            "10.244.1.8"
+        };
         owned(&format!("{run}-step-17"), address, &owner, &labels)
     });
     assert_eq!(workload_names(&pods), ["Workflow etl"]);
@@ -338,7 +342,11 @@ fn a_job_made_by_hand_from_a_cron_job_is_the_cron_job_s() {
         "{manual}, ownerReferences: [{{apiVersion: batch/v1, kind: CronJob, name: report, uid: c, controller: true}}]"
     );
     for more in ["", manual, &owned] {
-        let documents = [cron.clone(), job("by-hand", more, "report"), job_pod("by-hand", "report")];
+        let documents = [
+            cron.clone(),
+            job("by-hand", more, "report"),
+            job_pod("by-hand", "report"),
+        ];
         assert_eq!(workload_names(&documents), ["CronJob report"], "{more:?}");
     }
     // Its object is gone, and its name says nothing.

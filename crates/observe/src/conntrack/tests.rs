@@ -627,7 +627,10 @@ fn a_pooled_connection_is_seen_in_every_window_also_where_the_kernel_counts_no_b
     }
     assert_eq!(connections, 1, "counted once");
     let seconds = windows.span_secs().expect("windows");
-    assert!(seconds.1 - seconds.0 >= 300, "all five minutes: {seconds:?}");
+    assert!(
+        seconds.1 - seconds.0 >= 300,
+        "all five minutes: {seconds:?}"
+    );
     assert!(windows.count_at(3) >= 37, "{}", windows.count_at(3));
     // Nothing came since: that it is still listed shows nothing.
     bench.wait(60);

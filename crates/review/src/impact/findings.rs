@@ -144,7 +144,8 @@ impl Impact {
         for line in &mut self.findings {
             line.shared = line.subject == own && codes.iter().any(|code| code.name() == line.code);
         }
-        self.findings.sort_by_key(|line| (line.shared, rank(&line.severity)));
+        self.findings
+            .sort_by_key(|line| (line.shared, rank(&line.severity)));
         self.risk = risk(&self.findings).to_owned();
     }
 

@@ -395,6 +395,9 @@ fn what_nearly_all_workloads_share_raises_no_risk_and_is_shown_and_refused_all_t
     assert!(refused.is_err_and(|why| why.contains("mutable-tag")));
     // What the proposal itself opens is never shared.
     impact.add_finding(&Finding::new(Code::InternetEgress, "shop/db → x", "open"));
-    impact.mark_shared(&id("shop/db"), &[Code::MutableTag, Code::InternetEgress].into());
+    impact.mark_shared(
+        &id("shop/db"),
+        &[Code::MutableTag, Code::InternetEgress].into(),
+    );
     assert_eq!(impact.risk, "medium");
 }

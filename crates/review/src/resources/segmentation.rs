@@ -1,8 +1,8 @@
 //! `Segmentation`: the settings of an operator for one namespace.
 
+use super::{SharedFindingLine, WaitingWorkload};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
 use kube_derive::CustomResource;
-use super::{SharedFindingLine, WaitingWorkload};
 use nanoseg_graph::ServiceEnforcement;
 use nanoseg_record::Mode;
 use schemars::JsonSchema;
@@ -232,7 +232,7 @@ impl Default for AutomaticRules {
 #[serde(rename_all = "camelCase")]
 pub struct SegmentationStatus {
     /// Of types Ready, Learning, Enforcing, Drifted, Degraded, Observed, Covered, WellFormed,
-    /// WithinCeilings, Adopted and Trusted.
+    /// WithinCeilings, Adopted, Judged and Trusted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     /// The generation of the spec that this status is about.
@@ -285,9 +285,12 @@ pub struct SegmentationCounts {
     /// Learned edges with a workload of the namespace at either end.
     #[serde(default)]
     pub edges: u32,
-    /// Attempted connections that the approved policies do not allow.
+    /// Kinds of connections (workload, direction, kind of peer, port) that the approved policies did not allow.
     #[serde(default)]
     pub violations: u32,
+    /// Denied connections that are not judged yet: an address may belong to a pod that has just started or ended.
+    #[serde(default)]
+    pub pending_violations: u32,
     /// Pods that no policy selects while the namespace is enforced.
     #[serde(default)]
     pub uncovered: u32,

@@ -225,6 +225,7 @@ fn where_plugins_check_before_translation_an_approved_attempt_needs_the_service_
     assert_eq!(ports(ServiceEnforcement::BeforeTranslation), [8080, 80]);
 }
 
+mod late;
 #[test]
 fn who_never_answered_is_not_proposed_for_whoever_it_is() {
     use Verdict::{Established, Refused, Unanswered};
@@ -248,7 +249,9 @@ fn who_never_answered_is_not_proposed_for_whoever_it_is() {
             _ => nanoseg_graph::Lesson::Ignored(String::new()),
         };
         let mut inventory = cluster();
-        inventory.api_server.insert("172.18.0.9:6443".parse().expect("an address"));
+        inventory
+            .api_server
+            .insert("172.18.0.9:6443".parse().expect("an address"));
         let graph = Graph::default();
         let listeners = super::KnownListeners::build(&graph, &inventory);
         listeners.may_be_proposed(&peer("shop/db"), server, &edge)
