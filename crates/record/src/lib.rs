@@ -35,8 +35,8 @@ mod tests;
 mod verify;
 
 pub use action::{
-    Action, ActionKind, Connection, Drift, Keeping, Mode, RefusalKind, RemainingPolicies,
-    ResetCause,
+    Action, ActionKind, Connection, Drift, Keeping, MOST_CONNECTIONS, Mode, NoConnection,
+    RefusalKind, RemainingPolicies, ResetCause,
 };
 pub use actor::{Actor, CONTROLLER};
 pub use audit::{Audit, Audited, Discontinuity, Witness};

@@ -41,10 +41,12 @@ impl Rulings {
             | ActionKind::AutoApproved
             | ActionKind::RolledBack
             | ActionKind::AutoRolledBack
+            | ActionKind::OpeningExpired
             | ActionKind::Deleted => {
                 let key = (entry.namespace.clone(), entry.object.clone());
                 let policy = self.policies.entry(key).or_default();
-                if entry.action.is_approval() {
+                // What is left of an approved policy without what it opened for a time was approved with it.
+                if entry.action.is_approval() || kind == ActionKind::OpeningExpired {
                     policy.approved.extend(entry.after.clone());
                 }
                 policy.wanted.clone_from(&entry.after);
