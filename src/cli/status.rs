@@ -8,7 +8,7 @@ use crate::inventory::is_ours;
 use crate::load::BlockingClient;
 use crate::report::escape;
 use crate::report::table::{Align, Table};
-use crate::review::resources::{BREAK_GLASS, Mode, Segmentation};
+use crate::review::resources::{BREAK_GLASS, Mode, OpeningStatus, Segmentation};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -134,6 +134,7 @@ fn row(segmentation: &Segmentation, client: &BlockingClient) -> Row {
     } else if status.observed_generation != segmentation.metadata.generation {
         attention.push("the controller has not processed its last change yet".into());
     }
+    attention.extend(status.temporary_openings.iter().map(opening));
     attention.extend(status.conditions.iter().filter_map(needs_attention));
     Row {
         namespace,
@@ -146,6 +147,13 @@ fn row(segmentation: &Segmentation, client: &BlockingClient) -> Row {
         uncovered: status.counts.uncovered,
         attention,
     }
+}
+
+/// `open until 2026-11-30T12:00:00Z: shop/web → shop/db 5432/TCP (db-3, by ann)`.
+fn opening(opening: &OpeningStatus) -> String {
+    let until = opening.until.as_ref().map_or("-".into(), |until| until.0.to_string());
+    let (what, by) = (opening.connections.join(", "), &opening.by);
+    format!("open until {until}: {what} ({}, by {by})", opening.proposal)
 }
 
 /// The reason of break-glass, if the namespace's policies are removed by it. A user who may not read namespaces sees it

@@ -1,6 +1,6 @@
 //! What was done: the closed list of actions, each with the facts that belong to it.
 
-use crate::Head;
+use crate::{Digest, Head};
 use nanoseg_net::{Protocol, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -80,6 +80,9 @@ pub enum Action {
         /// What it opens is closed again at this time; absent: it stays.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<Timestamp>,
+        /// The policy that is in force when the temporary opening has ended; absent: there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        afterwards: Option<Digest>,
     },
     AutoApproved {
         proposal: String,

@@ -65,6 +65,7 @@ fn of_proposal(kind: ActionKind, reason: &str) -> Option<Action> {
             proposal,
             why,
             until: None,
+            afterwards: None,
         },
         ActionKind::AutoApproved => Action::AutoApproved { proposal },
         ActionKind::Rejected => Action::Rejected {

@@ -43,7 +43,7 @@ pub use audit::{Audit, Audited, Discontinuity, Witness};
 pub use chain::{Chain, Head, NotAHead};
 pub use digest::{Digest, NotADigest};
 pub use line::{LineError, parse_line, to_line};
-pub use rulings::{NamespaceRuling, Rulings};
+pub use rulings::{NamespaceRuling, OpeningRuling, Rulings};
 pub use tail::{PUBLISHED, Problem, Tail, TailError};
 pub use verify::{Break, Fault, Verifier};
 

@@ -16,6 +16,7 @@ impl Action {
                 proposal,
                 why,
                 until: Some(until),
+                ..
             } => format!("{proposal}, until {until}: {why}"),
             Action::ConnectionsRejected {
                 proposal,

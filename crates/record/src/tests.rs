@@ -27,6 +27,7 @@ fn actions() -> Vec<Action> {
             proposal: name(),
             why: text(),
             until: at,
+            afterwards: Some(Digest::of_bytes(b"x")),
         },
         Action::AutoApproved { proposal: name() },
         Action::Rejected {

@@ -142,6 +142,7 @@ fn entry(decision: &ProposalDecision) -> Entry {
             proposal,
             why,
             until: None,
+            afterwards: None,
         },
         Verb::Reject => Action::Rejected {
             proposal,

@@ -27,6 +27,8 @@ fn desired(port: u16) -> DesiredPolicy {
         policy: policy(port),
         basis: Digest::of_bytes(&port.to_be_bytes()),
         asked_by_blocked: false,
+        is_changed: false,
+        temporary: None,
     }
 }
 
@@ -45,6 +47,7 @@ fn assessment(policy: &NetworkPolicySpec) -> Assessment {
             ..Impact::default()
         },
         intent: Intent::new(ports.map(call), []),
+        ..Assessment::default()
     }
 }
 
@@ -85,6 +88,9 @@ fn decision(state: &WorkloadState, name: &str, verb: Verb) -> Decision {
         verb,
         reason: "looks right".into(),
         decided_by: "ann".into(),
+        except: Vec::new(),
+        open_for: None,
+        made: None,
     }
 }
 
