@@ -99,8 +99,13 @@ fn a_rejected_connection_is_not_offered_again_by_more_of_it_by_others_or_by_a_re
     // After a restart, and after a rollback.
     controller.kill();
     controller.restart();
-    agent.see(&world, ("web", "db", 5432), Verdict::Refused, 3);
     world.decide(&other, Verb::Rollback, DecisionOutcome::Accepted);
+    world.until_policy("nanoseg-db", "job may not come", |policy| {
+        policy.is_some_and(|policy| !format!("{:?}", policy.spec).contains("\"job\""))
+    });
+    for client in ["web", "job"] {
+        agent.see(&world, (client, "db", 5432), Verdict::Refused, 3);
+    }
     let again = world.until_open("db", |one| allows(one, "job"));
     assert!(!allows(&again, "web"), "{:?}", again.spec.policy);
     assert_eq!(refused(&again, "web").expect("a line").proposal, asked.name_any());
@@ -167,6 +172,12 @@ fn a_proposal_is_approved_without_a_connection_which_counts_as_rejected() {
     assert_eq!(refused(&other, "web").expect("a line").change, None);
     // Also for another Segmentation.
     world.unsegment();
+    cluster.run(until(PATIENCE, "it is forgotten", async || {
+        match world.fetch(&other.name_any()).await {
+            Ok(_) => Err("it is there".to_owned()),
+            Err(_) => Ok(()),
+        }
+    }));
     world.segment("Propose");
     agent.see(&world, ("web", "db", 5432), Verdict::Established, 3);
     let other = world.until_open("web", |one| one.uid() != other.uid());
