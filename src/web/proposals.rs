@@ -163,12 +163,12 @@ fn outlined(proposal: &PolicyProposal, id: &WorkloadId) -> Markup {
     html! {
         @if !allowed.is_empty() {
             h2 { "Allows what was seen" } "\n"
-            (table(&["", "ends", "ports"], &rows(&allowed)))
+            (table(&["direction", "ends", "ports"], &rows(&allowed)))
             (more(review.evidence.len(), review.evidence_total as usize))
         }
         @if !closed.is_empty() {
             h2 { (title) } "\n"
-            (table(&["", "ends", "ports"], &rows(&closed)))
+            (table(&["direction", "ends", "ports"], &rows(&closed)))
         }
     }
 }

@@ -174,3 +174,88 @@ impl Memory {
         *self == Memory::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::RefusedBy;
+    use crate::testing::{at, id, peer};
+    use nanoseg_net::Protocol;
+
+    fn connection(client: &str, port: u16) -> IntendedConnection {
+        IntendedConnection {
+            client: peer(client),
+            server: peer("shop/db"),
+            protocol: Protocol::Tcp,
+            port,
+        }
+    }
+
+    fn refused(port: u16) -> RefusedConnection {
+        RefusedConnection {
+            connection: connection("shop/web", port),
+            names: BTreeSet::new(),
+            by: "ann".into(),
+            at: at(0),
+            proposal: "db-1".into(),
+            how: RefusedBy::Rejection,
+            seen: None,
+        }
+    }
+
+    #[test]
+    fn refusals_are_bounded_and_an_approval_ends_one() {
+        let mut memory = Memory::default();
+        for port in 0..2003 {
+            memory.refuse(refused(port));
+            memory.refuse(refused(port));
+        }
+        assert_eq!((memory.refused.len(), memory.forgotten), (2000, 3));
+        assert!(!memory.permit(&BTreeSet::from([connection("shop/web", 1)])));
+        assert!(memory.permit(&BTreeSet::from([connection("shop/web", 2002)])));
+        assert_eq!(memory.refused.len(), 1999);
+        let stored = serde_json::to_string(&memory).expect("JSON");
+        let read: Memory = serde_json::from_str(&stored).expect("a memory");
+        assert_eq!(read, memory);
+    }
+
+    #[test]
+    fn another_address_is_no_news_of_a_rejected_first_policy_and_another_port_or_workload_is() {
+        let known = ["shop/web", "192.0.2.1"].map(|client| connection(client, 5432));
+        let rejected = RejectedPolicy {
+            workload: id("shop/db"),
+            base: None,
+            allows: BTreeSet::from(known),
+            closes: BTreeSet::new(),
+            by: "ann".into(),
+            at: at(0),
+            proposal: "db-1".into(),
+        };
+        let news = |client: &str, port| rejected.news(&BTreeSet::from([connection(client, port)])).len();
+        assert_eq!(news("shop/web", 5432), 0);
+        assert_eq!(news("192.0.2.77", 5432), 0);
+        assert_eq!(news("shop/web", 9187), 1);
+        assert_eq!(news("shop/job", 5432), 1);
+        assert_eq!(news("192.0.2.77", 9187), 1);
+    }
+
+    #[test]
+    fn times_without_a_guard_begin_and_end_once_and_are_bounded() {
+        let mut memory = Memory::default();
+        let glass = UnguardedCause::BrokenGlass;
+        assert!(memory.guard(None, glass, true, at(1)));
+        assert!(!memory.guard(None, glass, true, at(2)));
+        assert!(memory.guard(Some(&id("shop/db")), UnguardedCause::RolledBack, true, at(2)));
+        assert!(memory.is_unguarded(glass) && !memory.is_unguarded(UnguardedCause::RolledBack));
+        assert!(memory.guard(None, glass, false, at(3)));
+        assert!(!memory.guard(None, glass, false, at(4)));
+        assert_eq!(memory.unguarded[0].period.to, Some(at(3)));
+        for time in 0..300 {
+            memory.guard(None, glass, true, at(10 + 2 * time));
+            memory.guard(None, glass, false, at(11 + 2 * time));
+        }
+        assert_eq!(memory.unguarded.len(), MOST_PERIODS);
+        // One that goes on is not forgotten.
+        assert!(memory.unguarded.iter().any(|one| one.workload.is_some()));
+    }
+}

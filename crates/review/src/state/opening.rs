@@ -1,5 +1,5 @@
-//! Temporary openings: a change that a person approved for a time is taken back by itself (rule:
-//! temporary-opening-ends). What else was approved meanwhile stays.
+//! Temporary openings: a change that a person approved for a time is taken back by itself
+//! (rule: temporary-opening-ends). What else was approved meanwhile stays.
 
 use super::{Decision, Proposal, Refusal, Revision, Stage, WorkloadState};
 use crate::digest::policy_digest;

@@ -9,6 +9,8 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use nanoseg_net::Protocol;
 use nanoseg_record::ActionKind;
 
+mod openings;
+
 const UID: &str = "u1";
 
 fn at(seconds: i64) -> Timestamp {
