@@ -156,6 +156,8 @@ pub fn events(evidence: &Evidence) -> Section {
         ActionKind::Approved,
         ActionKind::AutoApproved,
         ActionKind::Rejected,
+        ActionKind::ConnectionsRejected,
+        ActionKind::OpeningExpired,
         ActionKind::DecisionRefused,
         ActionKind::RolledBack,
         ActionKind::AutoRolledBack,
