@@ -140,7 +140,7 @@ fn a_connection_whose_tick_is_taken_away_is_left_out_and_an_opening_has_its_end_
     let olga = operator(cluster, &world);
     until_published(cluster, &controller);
     let ui = ui(&olga, "default");
-    let namespace = &world.namespace;
+    let namespace = world.namespace.clone();
     run(async {
         let Some(browser) = Browser::start().await else {
             return;
