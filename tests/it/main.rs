@@ -33,6 +33,7 @@ mod kubernetes;
 mod live;
 mod logs;
 mod metrics;
+mod node_addresses;
 mod operator;
 mod page;
 mod places;
