@@ -87,15 +87,18 @@ impl Args {
 const EXAMPLES: &str = "\
 Examples:
   As the DaemonSet runs it:
-    nanoseg agent --node \"$NODE_NAME\" --receiver https://nanoseg-receiver.nanoseg.svc:4240 \\
-      --ca /etc/nanoseg/ca.crt --token /var/run/secrets/nanoseg/token --spool /var/lib/nanoseg/spool
+    nanoseg agent --node \"$NODE_NAME\" --receiver https://nanoseg-controller.nanoseg.svc:7443 \\
+      --ca /etc/nanoseg/ca/ca.crt --token /var/run/secrets/nanoseg/token \\
+      --spool /var/lib/nanoseg/spool
 
-  Through NATS JetStream:
-    nanoseg agent --node node-1 --nats tls://nats.nats:4222 --nats-nkey node-1.nk --nats-ca ca.crt \
+  Through NATS JetStream, as deploy/overlays/nats runs it:
+    nanoseg agent --node \"$NODE_NAME\" --nats tls://nats.nats.svc:4222 \\
+      --nats-nkey /etc/nanoseg/nats/nats.nk --nats-ca /etc/nanoseg/nats-ca/ca.crt \\
       --token /var/run/secrets/nanoseg/token --spool /var/lib/nanoseg/spool
 
   Only connection tracking:
-    nanoseg agent --node node-1 --source conntrack --receiver https://receiver:4240 --ca ca.crt --token token
+    nanoseg agent --node node-1 --source conntrack \\
+      --receiver https://receiver:4240 --ca ca.crt --token token
 
 Every option can be given as an environment variable too. SIGTERM ends the agent in order: all observations so
 far are in the spool, and are sent if the receiver accepts them within 5 s.

@@ -46,7 +46,8 @@ Examples:
       --tls-cert tls.crt --tls-key tls.key --lease-namespace nanoseg
 
   GitOps: write approved policies to a folder that a GitOps tool commits, and none to the cluster:
-    nanoseg controller --store nanoseg.sqlite --tls-cert tls.crt --tls-key tls.key --output-dir policies/"
+    nanoseg controller --store nanoseg.sqlite --tls-cert tls.crt --tls-key tls.key \\
+      --output-dir policies/"
 )]
 pub struct Args {
     #[command(subcommand)]

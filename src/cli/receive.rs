@@ -31,7 +31,7 @@ Examples:
       --token-jwks jwks.json --store flows.db
 
   Also from NATS JetStream:
-    nanoseg receive --nats tls://nats.nats:4222 --nats-nkey receiver.nk --nats-ca nats-ca.crt \\
+    nanoseg receive --nats tls://nats.nats.svc:4222 --nats-nkey receiver.nk --nats-ca nats-ca.crt \\
       --tls-cert tls.crt --tls-key tls.key --token-jwks jwks.json --store flows.db
 
   The graph of all records so far:
@@ -70,7 +70,7 @@ pub struct Args {
     #[arg(
         long,
         value_name = "SUBJECT",
-        default_value = "system:serviceaccount:nanoseg:nanoseg-agent"
+        default_value = "system:serviceaccount:nanoseg-agents:nanoseg-agent"
     )]
     allow_subject: Vec<String>,
 

@@ -129,15 +129,17 @@ fn examples() -> String {
 const EXAMPLES: &str = "\
 Examples:
   The bundled sample, for PCI DSS:
-    nanoseg report --generated policies-out --cluster samples/shop/cluster.yaml --framework pci-dss --out report
+    nanoseg report --generated policies-out --cluster samples/shop/cluster.yaml \\
+      --framework pci-dss --out report
 
   What the controller publishes in the cluster, with nothing but the rights to read it:
     nanoseg report --from-cluster --out now
 
-  The traffic of March, from a copy of the controller's state, signed; the image has no shell and no tar, and needs none:
+  The traffic of March, from a copy of the controller's state, signed:
     kubectl exec -n nanoseg deploy/nanoseg-controller -- /nanoseg controller backup \\
       --store /var/lib/nanoseg/nanoseg.sqlite --out - > nanoseg.sqlite
-    nanoseg report --state nanoseg.sqlite --from 2026-03-01T00:00:00Z --to 2026-04-01T00:00:00Z \\
+    nanoseg report --state nanoseg.sqlite \\
+      --from 2026-03-01T00:00:00Z --to 2026-04-01T00:00:00Z \\
       --sign-key ~/.ssh/id_ed25519 --out march
 
   From recorded flows, one namespace:
