@@ -168,27 +168,30 @@ pub fn answer(events: &[Event], asked: &[Asked]) -> Vec<ViolationLine> {
 /// The last decision that refused the connection: it counts for violations after it as well, since it is not asked
 /// again (rule: rejected-is-not-asked-again).
 fn refused(events: &[Event], connection: &Connection) -> Option<Answer> {
-    events.iter().rev().find_map(|event| match &event.entry.action {
-        Action::Rejected {
-            proposal,
-            why,
-            connections,
-        }
-        | Action::ConnectionsRejected {
-            proposal,
-            why,
-            connections,
-        } if connections.contains(connection) => Some(Answer {
-            proposal: proposal.clone(),
-            policy: format!("{}/{}", event.entry.namespace, event.entry.object),
-            reply: Reply::Rejected,
-            by: Some(event.entry.actor.name().to_owned()),
-            at: event.when(),
-            reason: why.clone(),
-            sequence: event.sequence,
-        }),
-        _ => None,
-    })
+    events
+        .iter()
+        .rev()
+        .find_map(|event| match &event.entry.action {
+            Action::Rejected {
+                proposal,
+                why,
+                connections,
+            }
+            | Action::ConnectionsRejected {
+                proposal,
+                why,
+                connections,
+            } if connections.contains(connection) => Some(Answer {
+                proposal: proposal.clone(),
+                policy: format!("{}/{}", event.entry.namespace, event.entry.object),
+                reply: Reply::Rejected,
+                by: Some(event.entry.actor.name().to_owned()),
+                at: event.when(),
+                reason: why.clone(),
+                sequence: event.sequence,
+            }),
+            _ => None,
+        })
 }
 
 fn connection(violation: &Event) -> Option<&Connection> {

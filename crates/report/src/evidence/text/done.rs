@@ -221,7 +221,15 @@ fn openings(evidence: &Evidence) -> Vec<Block> {
     if rows.is_empty() {
         return Vec::new();
     }
-    let header = ["policy", "proposal", "by", "opened", "until", "closed again", "reason"];
+    let header = [
+        "policy",
+        "proposal",
+        "by",
+        "opened",
+        "until",
+        "closed again",
+        "reason",
+    ];
     vec![
         Block::Text("What was opened for a time:".into()),
         table(&header, rows, "record.jsonl"),
