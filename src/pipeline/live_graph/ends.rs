@@ -18,12 +18,6 @@ pub struct EndsIndex {
 }
 
 impl EndsIndex {
-    /// How many pairs of addresses it has.
-    #[cfg(test)]
-    pub fn len(&self) -> usize {
-        self.observers.len() + self.translated.len() + self.shown_as.len()
-    }
-
     pub fn note(&mut self, observer: &Observer, record: &FlowRecord) {
         let (client, server) = (record.client, record.server);
         let observers = self.observers.entry((client, server)).or_default();

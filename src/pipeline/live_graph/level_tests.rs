@@ -2,9 +2,9 @@
 //! as agents tell it.
 
 use super::*;
+use crate::flow::Verdict;
 use crate::flow::{Instance, IntakeBudget, IntakeLimits, NameEntry, NamedBy, Observations, Source};
 use crate::graph::testing::{START, cluster, record};
-use crate::flow::Verdict;
 
 /// The pods of a workload change their addresses this often, in minutes.
 const ROLLOUT: i64 = 10;
@@ -55,14 +55,6 @@ fn traffic(seconds: i64, number: u64) -> FlowBatch {
     }
 }
 
-/// The resident memory of this process, in KiB.
-fn resident() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let number = line.and_then(|rest| rest.split_whitespace().next());
-    number.and_then(|text| text.parse().ok()).unwrap_or(0)
-}
-
 #[test]
 fn what_is_kept_of_ordinary_traffic_levels_off_within_half_an_hour() {
     let inventory = Arc::new(cluster());
@@ -72,7 +64,9 @@ fn what_is_kept_of_ordinary_traffic_levels_off_within_half_an_hour() {
     for window in 0..6 * 110 {
         let seconds = window * 10;
         let mut batch = traffic(seconds, window as u64 + 1);
-        budget.admit(&mut batch, at(seconds + 10)).expect("there is room");
+        budget
+            .admit(&mut batch, at(seconds + 10))
+            .expect("there is room");
         live.apply(batch);
         if window % 6 == 5 {
             live.tidy(&inventory, at(seconds + 10), at(-3600), 20_000);
@@ -83,19 +77,18 @@ fn what_is_kept_of_ordinary_traffic_levels_off_within_half_an_hour() {
         }
         if window % 60 == 59 {
             let hot = live.hot();
-            let names = hot.names_kept();
+            let names = hot.names().listing().len();
             let used = budget.usage(at(seconds + 10));
             kept.push((hot.records().count(), names, used.fine));
-            eprintln!(
-                "{:3} min: {:?}, pairs {}, ends {}, RSS {} KiB",
-                (seconds + 10) / 60,
-                kept.last().unwrap(),
-                used.pairs,
-                live.ends.len(),
-                resident()
-            );
         }
     }
-    let (half, last) = (kept[3], kept[kept.len() - 1]);
-    eprintln!("{half:?} {last:?}");
+    let (early, last) = (kept[2], kept[kept.len() - 1]);
+    // Each rollout adds its own pairs of addresses until the hour is folded: one record each.
+    let rollouts = 8 * 2 * 2 * WORKLOADS as usize;
+    assert!(last.0 <= early.0 + rollouts, "records: {kept:?}");
+    assert!(last.1 <= 20 * 64, "names: {kept:?}");
+    assert!(
+        last.2 <= early.2,
+        "the budget's memory of records: {kept:?}"
+    );
 }
