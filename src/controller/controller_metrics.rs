@@ -34,6 +34,8 @@ pub struct ControllerMetrics {
     enforced: Gauge,
     open_proposals: Gauge,
     violations: Gauge,
+    pending_violations: Gauge,
+    pending_violation_age: Gauge,
     degraded: Gauge,
     nodes_without_agent: Gauge,
     out_of_bounds: Family<Labels, Gauge>,
@@ -67,6 +69,8 @@ impl Default for ControllerMetrics {
             enforced: Gauge::default(),
             open_proposals: Gauge::default(),
             violations: Gauge::default(),
+            pending_violations: Gauge::default(),
+            pending_violation_age: Gauge::default(),
             degraded: Gauge::default(),
             nodes_without_agent: Gauge::default(),
             out_of_bounds: Family::default(),
@@ -127,8 +131,18 @@ impl ControllerMetrics {
         );
         gauge(
             "violations",
-            "Connections seen that the policies in force do not allow",
+            "Kinds of connections that the policies did not allow, recorded and not withdrawn",
             &self.violations,
+        );
+        gauge(
+            "pending_violations",
+            "Denied connections that are not judged yet: what is known of the cluster has not caught up with them",
+            &self.pending_violations,
+        );
+        gauge(
+            "pending_violation_age_seconds",
+            "For how long the oldest of them has waited",
+            &self.pending_violation_age,
         );
         gauge(
             "degraded_workloads",
@@ -316,6 +330,14 @@ impl ControllerMetrics {
         }
     }
 
+    /// Sets how many violations there are, how many connections wait to be judged, and for how many seconds already.
+    pub fn set_violations(&self, recorded: usize, pending: usize, age: i64) {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.violations.set(number(recorded));
+        self.pending_violations.set(number(pending));
+        self.pending_violation_age.set(age);
+    }
+
     /// Sets the gauges after a cycle that looked at everything.
     pub fn set_counts(&self, counts: &ClusterCounts) {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
@@ -324,7 +346,6 @@ impl ControllerMetrics {
         self.enforced.set(number(counts.enforced));
         self.open_proposals.set(number(counts.open_proposals));
         self.degraded.set(number(counts.degraded));
-        self.violations.set(number(counts.violations));
         self.nodes_without_agent
             .set(number(counts.nodes_without_agent));
         self.one_sided.set(number(counts.one_sided));
@@ -346,7 +367,6 @@ pub struct ClusterCounts {
     pub open_proposals: usize,
     /// Workloads that were rolled back because approved traffic was blocked.
     pub degraded: usize,
-    pub violations: usize,
     /// Nodes with pods whose agent is not connected.
     pub nodes_without_agent: usize,
     /// Edges that only one of two observed ends tells of.

@@ -23,6 +23,7 @@ mod state;
 mod status;
 mod trust;
 mod violations;
+mod waiting;
 
 pub use enforcer_reports::resume_break_glass;
 pub use observation::Observation;
@@ -37,11 +38,11 @@ use crate::cluster::live::{Events, Kind, Malformed, Watches, Writer};
 use crate::finding::Finding;
 use crate::flow::FlowBatch;
 use crate::graph::Graph;
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, WorkloadId};
 use crate::net::{Outage, Outages, Timestamp};
 use crate::record::RecordLine;
 use crate::review::resources::PolicyProposal;
-use crate::review::{Ceilings, Uncovered};
+use crate::review::{Ceilings, PendingViolations, Uncovered};
 use crate::store::ReviewStore;
 use adopt::UnknownPolicies;
 use enforcer_reports::Troubles;
@@ -103,6 +104,8 @@ pub struct Engine {
     unknown: UnknownPolicies,
     /// Pods that the policies in force select and that are not of their workloads.
     foreign_pods: Vec<Finding>,
+    /// Connections that the policies deny and that cannot be judged yet.
+    pending_violations: PendingViolations,
     /// The objects that cannot be read.
     malformed: Vec<Malformed>,
     /// What the owners of Segmentations that cannot be read were told, by namespace.
@@ -147,6 +150,7 @@ impl Engine {
             uncovered: BTreeMap::new(),
             unknown: UnknownPolicies::new(),
             foreign_pods: Vec::new(),
+            pending_violations: PendingViolations::default(),
             malformed: Vec::new(),
             told_malformed: BTreeMap::new(),
             pending_proposals: PendingWrites::default(),
@@ -180,7 +184,10 @@ impl Engine {
                     Some(report) => { self.apply_report(&report); true }
                     None => return,
                 },
-                () = tokio::time::sleep(pause) => self.is_due(),
+                () = tokio::time::sleep(pause) => {
+                    self.parts.observation.note_caught_up(&self.parts.watches);
+                    self.is_due()
+                }
             };
             if is_due {
                 let began = Instant::now();
@@ -225,7 +232,14 @@ impl Engine {
             || put_off == Some(Duration::ZERO)
             || self.due.is_some_and(|due| now >= due)
             || self.agents_changed(now)
+            || !self.ripe().is_empty()
             || self.housekeeping.is_due(now)
+    }
+
+    /// The workloads of connections that were put off and can be judged now.
+    fn ripe(&self) -> BTreeSet<WorkloadId> {
+        let caught_up = self.parts.observation.caught_up();
+        self.pending_violations.ripe(caught_up)
     }
 
     /// Returns true if an agent connected or fell silent since the last cycle that looked at everything.
@@ -256,6 +270,7 @@ impl Engine {
         let now = (self.parts.now)();
         let stale = self.parts.watches.check();
         self.parts.controller_metrics.stale(stale.is_err());
+        self.count_violations(now);
         self.note_malformed();
         self.unfinished = false;
         if let Err(stale) = stale {
@@ -281,8 +296,21 @@ impl Engine {
         let Some(more) = more else { return };
         entries.extend(more);
         self.publish_plan();
+        self.count_violations(now);
         self.publish(now).await;
         events::publish_events(&entries, &self.parts.watches, &self.parts.events).await;
+    }
+
+    /// Counts the violations, and those that are not judged yet. Also while nothing can be judged.
+    fn count_violations(&self, now: Timestamp) {
+        let segments = self.parts.engine_state.segments.values();
+        let recorded = segments.map(|segment| segment.kept.violations()).sum();
+        let waiting = self.pending_violations.waiting();
+        let since = waiting.clone().map(|(_, one)| one.since).min();
+        let age = since.map_or(0, |since| now.secs_since(since).max(0));
+        self.parts
+            .controller_metrics
+            .set_violations(recorded, waiting.count(), age);
     }
 
     /// Notes which objects cannot be read. What is said of them is published where that changed.
@@ -455,6 +483,7 @@ impl Engine {
             uncovered: &self.uncovered,
             unknown: &self.unknown,
             foreign_pods: &self.foreign_pods,
+            pending_violations: &self.pending_violations,
             malformed: &self.malformed,
             without_agent: &self.without_agent,
             now,

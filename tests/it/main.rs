@@ -34,6 +34,7 @@ mod links;
 mod live;
 mod logs;
 mod metrics;
+mod node;
 mod operator;
 mod page;
 mod places;

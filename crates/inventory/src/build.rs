@@ -6,9 +6,10 @@ use super::control_plane::ControlPlane;
 use super::families::family_of;
 use super::foreign_endpoints::{foreign_endpoints, withdraw_claims};
 use super::gaps;
+use super::jobs::Jobs;
 use super::label_evidence::note_label_evidence;
 use super::nodes::read_nodes;
-use super::owners::{OwnerIndex, OwnerRule, namespace_of};
+use super::owners::{OwnerIndex, OwnerRule, TopOwner, namespace_of};
 use super::pods::{read_pod, template_pod};
 use super::ranges::{declared_service_ranges, kubernetes_addresses, pod_ranges, service_ranges};
 use super::service_endpoints::{EndpointIndex, KUBERNETES};
@@ -190,9 +191,22 @@ fn read_pods<'a>(
     rule: OwnerRule,
 ) -> OwnedPods {
     let mut read = OwnedPods::default();
-    for core_pod in core_pods {
-        let (mut pod, top) = read_pod(core_pod, owners, rule);
-        if let Some(family) = family_of(&top, &pod.labels, Some(&core_pod.metadata)) {
+    let pods: Vec<(Pod, TopOwner)> = core_pods
+        .iter()
+        .map(|core_pod| read_pod(core_pod, owners, rule))
+        .collect();
+    let mut jobs = Jobs::default();
+    jobs.add_objects(owners);
+    for (core_pod, (pod, top)) in core_pods.iter().zip(&pods) {
+        jobs.add(top, &pod.labels, core_pod.spec.as_ref());
+    }
+    if rule == OwnerRule::Infer {
+        read.families = jobs.families(owners);
+    }
+    for (core_pod, (mut pod, top)) in core_pods.iter().zip(pods) {
+        if let Some(family) = read.families.get(&top.id) {
+            pod.workload = family.clone();
+        } else if let Some(family) = family_of(&top, &pod.labels, Some(&core_pod.metadata)) {
             read.families.insert(top.id, family.clone());
             pod.workload = family;
         }

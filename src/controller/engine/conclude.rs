@@ -20,7 +20,6 @@ struct Reviewed {
     view: ClusterView,
     in_force: InForce,
     uncovered: BTreeMap<String, Uncovered>,
-    violations: usize,
     /// Why no proposals can be made, by namespace.
     problems: BTreeMap<String, String>,
 }
@@ -47,17 +46,14 @@ impl Engine {
     /// Brings the graph up to date. Returns what is to be reviewed.
     fn touched(&mut self, decided: Touched, now: Timestamp) -> Touched {
         let is_due = self.due.is_some_and(|due| now >= due) || self.agents_changed(now);
+        let ripe = self.ripe();
         let observation = &mut self.parts.observation;
         let watched = if observation.has_new_batches() {
             auto_rollback::closely_watched(&self.parts.engine_state, now)
         } else {
             BTreeSet::new()
         };
-        let watched = if watched.is_empty() {
-            Touched::Nothing
-        } else {
-            Touched::Edges(watched)
-        };
+        let watched = Touched::edges(watched).and(Touched::edges(ripe));
         let touched = observation.refresh(&self.parts.watches);
         let touched = touched.and(decided).and(watched);
         if is_due { Touched::Everything } else { touched }
@@ -88,7 +84,14 @@ impl Engine {
         let unknown = adopt::findings(observation, &self.unknown);
         view.findings.extend(unknown);
         let mut in_force = InForce::build(engine_state, observation);
-        let violations = violations::find_violations(engine_state, observation, &view, &in_force);
+        let violations = violations::find_violations(
+            engine_state,
+            &mut self.pending_violations,
+            observation,
+            &view,
+            &in_force,
+            now,
+        );
         let judged = auto_rollback::judge_changes(
             engine_state,
             observation,
@@ -121,7 +124,6 @@ impl Engine {
             view,
             in_force,
             uncovered,
-            violations: violations.len(),
             problems,
         }
     }
@@ -151,7 +153,6 @@ impl Engine {
             nodes_without_agent: self.without_agent.len(),
             unknown_policies: self.unknown.values().map(BTreeSet::len).sum(),
             uncovered: uncovered.values().map(|one| one.pods.len()).sum(),
-            violations: reviewed.violations,
             ..counts(engine_state, observation)
         });
         metrics.set_out_of_bounds(&observation.built.out_of_bounds);
