@@ -2,9 +2,11 @@
 
 use super::plan::EnforcerReport;
 use super::tasks::TaskRestarts;
-use crate::cluster::live::{Kind, Writer};
+use crate::cluster::live::{Kind, WriteCounts};
 use crate::flow::OutOfBounds;
-use crate::record::RecordLine;
+use crate::inventory::ToldAddresses;
+use crate::record::{ActionKind, RecordLine};
+use crate::review::{LagCause, PluginLag};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -13,6 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -42,6 +45,8 @@ pub struct ControllerMetrics {
     open_directions: Gauge,
     uncovered: Gauge,
     malformed: Family<Labels, Gauge>,
+    told_addresses: Family<Labels, Gauge>,
+    plugin_lag: Family<Labels, Gauge<f64, AtomicU64>>,
     altered: Gauge,
     unknown_policies: Gauge,
     not_acting: Gauge,
@@ -54,7 +59,7 @@ pub struct ControllerMetrics {
 
 impl Default for ControllerMetrics {
     fn default() -> Self {
-        ControllerMetrics {
+        let metrics = ControllerMetrics {
             leading: Gauge::default(),
             stale: Gauge::default(),
             cycles: Histogram::new([0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0]),
@@ -76,18 +81,36 @@ impl Default for ControllerMetrics {
             open_directions: Gauge::default(),
             uncovered: Gauge::default(),
             malformed: Family::default(),
+            told_addresses: Family::default(),
+            plugin_lag: Family::default(),
             altered: Gauge::default(),
             unknown_policies: Gauge::default(),
             not_acting: Gauge::default(),
             refusal: Mutex::default(),
             task_restarts: TaskRestarts::default(),
             problem: Mutex::default(),
-        }
+        };
+        metrics.begin();
+        metrics
     }
 }
 
 impl ControllerMetrics {
-    pub fn register(&self, registry: &mut Registry, writer: Writer) {
+    /// What never happened is zero and not absent.
+    fn begin(&self) {
+        for action in ActionKind::ALL {
+            let labels = vec![("action", action.name().to_owned())];
+            drop(self.record.get_or_create(&labels));
+        }
+        for outcome in ["repaired", "left"] {
+            let labels = vec![("outcome", outcome.to_owned())];
+            drop(self.drift.get_or_create(&labels));
+        }
+        self.malformed(&BTreeMap::new());
+        self.set_told_addresses(ToldAddresses::default());
+    }
+
+    pub fn register(&self, registry: &mut Registry, writes: Arc<WriteCounts>) {
         let registry = registry.sub_registry_with_prefix("nanoseg_controller");
         let mut gauge = |name: &str, help: &str, gauge: &Gauge| {
             registry.register(name, help, gauge.clone());
@@ -176,6 +199,16 @@ impl ControllerMetrics {
             self.malformed.clone(),
         );
         registry.register(
+            "plugin_lag_seconds",
+            "The longest time for which allowed connections failed after a pod's start or a change of a policy, of those measured lately: what the network plugin needed at least",
+            self.plugin_lag.clone(),
+        );
+        registry.register(
+            "told_node_addresses",
+            "Addresses that agents tell of their nodes: taken, known from Kubernetes, or refused since they are not among those of the node's pods or belong to somebody else",
+            self.told_addresses.clone(),
+        );
+        registry.register(
             "out_of_bounds_connections",
             "Connections that an agent told of and that have no end on its node, by node; of the hours that are kept as records",
             self.out_of_bounds.clone(),
@@ -205,7 +238,7 @@ impl ControllerMetrics {
             "Times that a task ended and was started again, by task; see the log",
             self.task_restarts.clone(),
         );
-        registry.register_collector(Box::new(Writes(writer)));
+        registry.register_collector(Box::new(Writes(writes)));
     }
 
     /// Checks that this replica acts if it leads, and that the state could be written when it was last tried.
@@ -249,6 +282,20 @@ impl ControllerMetrics {
         }
     }
 
+    /// Sets what became of the addresses that agents told of their nodes.
+    pub fn set_told_addresses(&self, told: ToldAddresses) {
+        let ToldAddresses {
+            taken,
+            known,
+            refused,
+        } = told;
+        for (outcome, count) in [("taken", taken), ("known", known), ("refused", refused)] {
+            let labels = vec![("outcome", outcome.to_owned())];
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.told_addresses.get_or_create(&labels).set(count);
+        }
+    }
+
     pub fn cycle(&self, took: Duration) {
         self.cycles.observe(took.as_secs_f64());
     }
@@ -289,6 +336,18 @@ impl ControllerMetrics {
             let labels = vec![("node", node.to_string())];
             let count = i64::try_from(told.connections).unwrap_or(i64::MAX);
             self.out_of_bounds.get_or_create(&labels).set(count);
+        }
+    }
+
+    /// Sets what the network plugin needed lately.
+    pub fn set_plugin_lag(&self, lag: &PluginLag) {
+        for cause in LagCause::ALL {
+            if let Some(millis) = lag.longest(cause) {
+                let labels = vec![("after", cause.name().to_owned())];
+                self.plugin_lag
+                    .get_or_create(&labels)
+                    .set(Duration::from_millis(millis.unsigned_abs()).as_secs_f64());
+            }
         }
     }
 
@@ -344,24 +403,20 @@ pub struct ClusterCounts {
 }
 
 /// The writer's own counts.
-struct Writes(Writer);
-
-impl std::fmt::Debug for Writes {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Writes")
-    }
-}
+#[derive(Debug)]
+struct Writes(Arc<WriteCounts>);
 
 impl Collector for Writes {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let help = "Writes to the cluster, by kind and outcome";
         let mut metric = encoder.encode_descriptor(
-            "nanoseg_controller_writes",
+            // The registry adds its prefix.
+            "writes",
             help,
             None,
             prometheus_client::metrics::MetricType::Counter,
         )?;
-        for ((kind, outcome), count) in self.0.counts().all() {
+        for ((kind, outcome), count) in self.0.all() {
             let labels = [("kind", kind), ("outcome", outcome.as_str())];
             ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
         }

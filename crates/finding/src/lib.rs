@@ -161,7 +161,7 @@ codes! {
         "Take the snapshot of all namespaces (kubectl get services,endpointslices,nodes,pods -A), or say which addresses are the cluster's with --service-cidr and --pod-cidr.";
     DnsNotObserved "dns-not-observed" Warning
         "A workload called Services, whose addresses it must have looked up at some time, but none of its DNS traffic was seen."
-        "Capture for longer, from the start of its pods on; or pass --implied-lookups always to allow the resolver that its neighbours use.";
+        "Look whether the message says that the resolver is allowed; if not, allow it by hand. With captures: capture from the start of its pods on, or pass --implied-lookups always.";
     InferredDirection "inferred-direction" Note
         "No packet shows who opened the connection; the server was inferred from its port."
         "Capture for long enough to see a new connection, or check the edge by hand.";

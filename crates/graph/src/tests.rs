@@ -4,6 +4,8 @@ mod bounds;
 mod declared;
 mod foreign_endpoints;
 mod history;
+mod learning;
+mod lookups;
 mod observers;
 mod peer_labels;
 mod resolvers;

@@ -26,6 +26,7 @@ mod gaps;
 mod host_ports;
 mod image_scans;
 mod inventory;
+mod jobs;
 pub mod kubernetes;
 mod label_evidence;
 mod label_nature;
@@ -49,6 +50,7 @@ mod tenures;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod told_addresses;
 mod types;
 mod unknown;
 mod value_shape;
@@ -69,6 +71,7 @@ pub use ranges::may_be_of_cluster;
 pub use snapshot_gap::{SnapshotGap, SnapshotGapSpec};
 pub use snapshots::{Snapshot, SnapshotMark};
 pub use tenures::LinkSpan;
+pub use told_addresses::ToldAddresses;
 pub use types::{
     ContainerPort, EndpointSource, HostPort, Namespace, Node, OwnResolvers, Owned, Pod, Service,
     ServiceEndpoint, ServicePort, Workload, WorkloadId,

@@ -15,6 +15,7 @@ mod digest;
 mod foreign_pods;
 mod impact;
 mod intent;
+mod plugin_lag;
 mod repair_backoff;
 pub mod resources;
 mod segmentation_settings;
@@ -30,8 +31,8 @@ pub use actor::{break_glass_changed_by, owns_break_glass, owns_spec, segmentatio
 pub use adoption::selected_workload;
 pub use automatic_approval::may_approve;
 pub use blocked_traffic::{
-    BlockedTraffic, Change, ENFORCEMENT_DELAY, Effect, EffectInputs, NotAutomatic, Remedy,
-    effect_of,
+    BlockedTraffic, Change, Effect, EffectInputs, NotAutomatic, Remedy, effect_of,
+    enforcement_delay,
 };
 pub use ceilings::{AutomaticChange, BeyondCeiling, Ceilings};
 pub use default_deny::{
@@ -44,6 +45,7 @@ pub use foreign_pods::{foreign_in_force, foreign_pods};
 pub use impact::{Assessment, ImpactInputs, assess, assess_impact};
 pub use intent::{IntendedConnection, Intent};
 pub use nanoseg_record::{CONTROLLER, Digest};
+pub use plugin_lag::{LagCause, PluginLag};
 pub use repair_backoff::RepairBackoff;
 pub use segmentation_settings::{SegmentationError, SegmentationSettings, service_enforcements};
 pub use state::{

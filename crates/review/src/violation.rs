@@ -22,6 +22,7 @@ use nanoseg_inventory::{Inventory, WorkloadId};
 use nanoseg_net::{Direction, Protocol, Timestamp};
 use nanoseg_record::Connection;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 /// Traffic that an approved policy does not allow.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,8 +39,9 @@ pub struct Violation {
     pub connections: u64,
     /// The requirement that a policy would have to allow. Its `edge` is [`Requiring::NOT_TAUGHT`].
     pub requirement: Requirement,
-    /// Is true if a proposal to allow it may be made: the server is known to listen there, and both
-    /// ends are known. What only a scanner tries is no edge at all (rule: scan-teaches-nothing).
+    /// Is true if a proposal to allow it may be made: the server is known to listen there, or somebody outside answered
+    /// this client, and both ends are known (rule: never-answered-is-not-proposed). What only a scanner tries is no edge
+    /// at all (rule: scan-teaches-nothing).
     pub may_be_proposed: bool,
     /// The end whose policy denies it: the server's, if both do.
     pub denied_at: Direction,
@@ -268,8 +270,13 @@ impl Suspect<'_> {
     }
 }
 
-/// The ports on which workloads are known to listen.
-struct KnownListeners<'a>(BTreeSet<(&'a WorkloadId, Protocol, u16)>);
+/// The ports on which servers of the cluster are known to listen.
+struct KnownListeners<'a> {
+    workloads: BTreeSet<(&'a WorkloadId, Protocol, u16)>,
+    /// Of pods on the host network, by node.
+    nodes: BTreeSet<(&'a str, Protocol, u16)>,
+    api_server: BTreeSet<u16>,
+}
 
 impl<'a> KnownListeners<'a> {
     /// Declared container ports, endpoints of Services, and servers that answered.
@@ -292,13 +299,30 @@ impl<'a> KnownListeners<'a> {
                 known.insert((id, edge.protocol, edge.port));
             }
         }
-        KnownListeners(known)
+        let on_nodes = inventory.pods.iter().filter(|pod| pod.host_network);
+        let nodes = on_nodes.flat_map(|pod| {
+            let node = pod.node.as_deref();
+            let ports = pod.ports.iter();
+            ports.filter_map(move |port| Some((node?, port.protocol, port.number)))
+        });
+        KnownListeners {
+            workloads: known,
+            nodes: nodes.collect(),
+            api_server: inventory.api_server.iter().map(SocketAddr::port).collect(),
+        }
     }
 
     fn may_be_proposed(&self, client: &Peer, server: &Peer, edge: &Edge) -> bool {
+        let (protocol, port) = (edge.protocol, edge.port);
         let listens = match server {
-            Peer::Workload(id) => self.0.contains(&(id, edge.protocol, edge.port)),
-            Peer::ApiServer | Peer::Node(_) | Peer::Outside(_) => true,
+            Peer::Workload(id) => self.workloads.contains(&(id, protocol, port)),
+            Peer::Node(name) => {
+                edge.lesson.teaches() || self.nodes.contains(&(name, protocol, port))
+            }
+            Peer::ApiServer => edge.lesson.teaches() || self.api_server.contains(&port),
+            // Nothing declares who listens outside of the cluster: only an answer shows it, and only to who got it. The
+            // metadata service that answered one client is no reason to let another one in.
+            Peer::Outside(_) => edge.lesson.teaches(),
             Peer::Unattributed(_) => false,
         };
         listens && !matches!(client, Peer::Unattributed(_))

@@ -13,7 +13,8 @@ use crate::graph::{
 use crate::inventory::{Inventory, OwnerRule, WorkloadId, foreign_policies, is_ours};
 use crate::net::{TimeSpans, Timestamp};
 use crate::pipeline::LiveGraph;
-use crate::risk::Approved;
+use crate::review::PluginLag;
+use crate::risk::{Approved, SharedFindings, standing_warnings};
 use crate::store::StoreLimits;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +30,8 @@ const SHARE: u32 = 3;
 /// duration).
 const COUNT_EVERY: Duration = Duration::from_secs(30);
 const COUNT_SHARE: u32 = 20;
+/// The plugin's lag is measured by what began in so many seconds.
+const LAG_MEASURED: i64 = 300;
 
 /// What has changed since the last cycle.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +98,8 @@ pub struct Observation {
     caught_up: Timestamp,
     /// Batches came that the graph does not have.
     has_new: bool,
+    /// An agent told other addresses of its node than before.
+    has_told: bool,
     /// Batches came that cannot be added edge by edge.
     incomplete: bool,
     /// Counts and times of known edges do not include the last batches.
@@ -106,6 +111,12 @@ pub struct Observation {
     tidied: Option<Timestamp>,
     pub built: Built,
     pub learning: Option<Learning>,
+    /// Which findings nearly all workloads share, as of the last full build.
+    pub shared: SharedFindings,
+    /// What the network plugin needed lately.
+    pub plugin_lag: PluginLag,
+    /// When that was measured last.
+    lag_measured: Option<Timestamp>,
 }
 
 impl Observation {
@@ -122,6 +133,7 @@ impl Observation {
             generation: None,
             caught_up: Timestamp::MIN,
             has_new: false,
+            has_told: false,
             incomplete: true,
             uncounted: false,
             cost: Duration::ZERO,
@@ -129,12 +141,19 @@ impl Observation {
             tidied: None,
             built: Built::default(),
             learning: None,
+            shared: SharedFindings::default(),
+            plugin_lag: PluginLag::default(),
+            lag_measured: None,
         }
     }
 
     /// Adds a batch of an agent.
     pub fn ingest(&mut self, batch: FlowBatch, now: Timestamp) {
         self.live.note_losses(&batch, now);
+        let told = &batch.seen.node_addresses;
+        let known = self.live.hot().node_addresses().of(&batch.node);
+        let is_known = known.is_some_and(|(_, known)| known == told);
+        self.has_told |= !told.is_empty() && !is_known;
         self.live.apply(batch);
         self.has_new = true;
     }
@@ -149,7 +168,8 @@ impl Observation {
         if self.has_new {
             return Some(Duration::ZERO);
         }
-        self.build_due_in(self.generation != Some(watches.inventory_generation()))
+        let changed = self.generation != Some(watches.inventory_generation());
+        self.build_due_in(changed || self.has_told)
     }
 
     /// Everything that was in the cluster then is known, and who had which address by it: traffic until then can be
@@ -177,7 +197,7 @@ impl Observation {
 
     fn refresh_graph(&mut self, watches: &Watches) -> Touched {
         let generation = watches.inventory_generation();
-        let changed = self.generation != Some(generation);
+        let changed = self.generation != Some(generation) || self.has_told;
         let mut changes = Touched::Nothing;
         if std::mem::take(&mut self.has_new) {
             self.uncounted = true;
@@ -225,7 +245,10 @@ impl Observation {
 
     fn take_objects(&mut self, watches: &Watches, generation: u64) {
         let objects = watches.objects();
-        let (inventory, findings) = Inventory::build(&objects, OwnerRule::Infer);
+        // (rule: node-by-address)
+        let told = self.live.hot().node_addresses().by_node();
+        self.has_told = false;
+        let (inventory, findings) = Inventory::build_with(&objects, OwnerRule::Infer, &told);
         let unread = watches.malformed();
         self.not_known = malformed::not_known(&unread);
         self.inventory_findings = findings;
@@ -246,6 +269,7 @@ impl Observation {
         let span = self.live.span();
         self.learning = span.map(|(begin, end)| estimate(&self.built.graph, begin, end));
         self.lessen_by_losses();
+        self.shared = self.count_shared();
         self.incomplete = false;
         self.uncounted = false;
         self.cost = began.elapsed();
@@ -264,9 +288,10 @@ impl Observation {
             None => self.built.graph.clone(),
             Some(workloads) => self.built.graph.around(workloads),
         };
-        // Findings about single edges come with the next full build; port scans count at once.
+        // Findings about single edges come with the next full build; those about what a client did stay until then.
+        let of_clients = [Code::PortScan, Code::DnsNotObserved];
         let of_graph = self.built.findings.iter();
-        let of_graph = of_graph.filter(|f| only.is_none() || f.code == Code::PortScan);
+        let of_graph = of_graph.filter(|f| only.is_none() || of_clients.contains(&f.code));
         let findings = self.inventory_findings.iter().chain(of_graph).cloned();
         ClusterView {
             requirements: requirements(&graph, &self.inventory, &self.enforcement),
@@ -284,6 +309,27 @@ impl Observation {
     /// Returns the records of connections that began at `since` or later, as each observer reported them.
     pub fn attempts(&self, since: Timestamp) -> Aggregate {
         self.live.hot().since(since)
+    }
+
+    /// Measures what the network plugin needed in the last minutes, once a minute. `applied`: the workloads with a policy
+    /// of ours, and since when (rule: plugin-lag-is-measured).
+    pub fn measure_plugin_lag(
+        &mut self,
+        applied: &BTreeMap<WorkloadId, Timestamp>,
+        now: Timestamp,
+    ) {
+        let is_due = self
+            .lag_measured
+            .is_none_or(|measured| now.secs_since(measured) >= 60);
+        if applied.is_empty() || !is_due {
+            return;
+        }
+        self.lag_measured = Some(now);
+        let since = now.plus_secs(-LAG_MEASURED);
+        let attempts = self.attempts(since);
+        let records = attempts.records().map(|(_, record)| record);
+        self.plugin_lag
+            .measure(records, &self.inventory, applied, since);
     }
 
     /// Returns when each node's agent observed.
@@ -328,6 +374,22 @@ impl Observation {
             self.live.tidy(&self.inventory, now, before, most_edges());
             self.tidied = Some(now);
         }
+    }
+
+    /// Counts the warnings of all workloads, so that what nearly all share is told from what one has.
+    fn count_shared(&self) -> SharedFindings {
+        let found = self.built.findings.iter();
+        let unseen_lookups = found.filter(|one| one.code == Code::DnsNotObserved);
+        let unseen_lookups: BTreeSet<&str> =
+            unseen_lookups.map(|one| one.subject.as_str()).collect();
+        let workloads = self.inventory.workloads.values().map(|workload| {
+            let mut codes = standing_warnings(workload);
+            if unseen_lookups.contains(workload.id.to_string().as_str()) {
+                codes.insert(Code::DnsNotObserved);
+            }
+            (&workload.id, codes)
+        });
+        SharedFindings::count(workloads)
     }
 
     /// Lowers the estimates of workloads by what was lost of what the nodes of their pods sent.
