@@ -461,12 +461,16 @@ fn enforcing(
         .map(|s| s.policy_name.as_str())
         .collect();
     match waiting.as_slice() {
-        // Approved traffic that something else blocks.
-        [] => fact(
-            true,
-            "Enforced",
-            listed(&around.troubles.unexplained, namespace),
-        ),
+        // Approved traffic that something else blocks, and what the plugin needs until a policy is in effect.
+        [] => {
+            let unexplained = listed(&around.troubles.unexplained, namespace);
+            let lag = around.observation.plugin_lag.to_string();
+            let said: Vec<String> = [unexplained, lag]
+                .into_iter()
+                .filter(|s| !s.is_empty())
+                .collect();
+            fact(true, "Enforced", said.join("; "))
+        }
         names => fact(
             false,
             "Waiting",
