@@ -179,6 +179,8 @@ fn needs_attention(condition: &Condition) -> Option<String> {
     let is_well = match condition.type_.as_str() {
         "Ready" | "Adopted" => condition.status == "True",
         "Drifted" | "Degraded" => condition.status == "False",
+        // Without its resolver the next pod finds nobody.
+        "Observed" if condition.reason == "LookupsNotSeen" => false,
         "Covered" | "Exclusive" => condition.status == "True" || condition.reason == "NotEnforced",
         "WellFormed" | "WithinCeilings" | "Trusted" => condition.status == "True",
         _ => condition.status != "Unknown",

@@ -22,6 +22,7 @@ mod segments;
 mod state;
 mod status;
 mod trust;
+mod unseen_lookups;
 mod violations;
 mod waiting;
 
