@@ -26,6 +26,7 @@ mod segments;
 mod state;
 mod status;
 mod trust;
+mod unseen_lookups;
 mod violations;
 mod waiting;
 
