@@ -190,8 +190,9 @@ class Network(Places):
         self.batch(OUTSIDE, "link add br0 type bridge", "link set br0 up",
                    *(f"addr add {r.host(UPLINK)}/{r.bits} dev br0{nodad(r)}" for r in layout.ranges),
                    *(f"addr add {address}/{32 if r.family == 4 else 128} dev lo" for r in layout.ranges for address in r.outside),
-                   # Who calls from outside has the customer's address: before the routes of the kernel.
-                   *(f"route add {r.network} dev br0 src {r.outside[1]} metric 1" for r in layout.ranges))
+                   # Who calls from outside has the customer's address, not that of the kernel's own route.
+                   *(f"route {'replace' if r.family == 4 else 'add'} {r.network} dev br0 src {r.outside[1]}"
+                     f"{' metric 1' if r.family == 6 else ''}" for r in layout.ranges))
         sysctl(self.prefix + OUTSIDE, {"ipv4/ip_forward": 1, "ipv6/conf/all/forwarding": 1})
         self.attach(control.PLACE, layout)
         for node in layout.nodes:

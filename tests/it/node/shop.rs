@@ -116,7 +116,7 @@ pub fn allowed(cluster: &RealCluster, policies: &[Value]) -> BTreeSet<String> {
 /// Waits until every pod is ready and the last of each pod's calls was good, made after this moment.
 pub fn everything_works(cluster: &RealCluster, patience: Duration) {
     let since = jiff::Timestamp::now().as_second();
-    cluster.until(patience, "quiet shop", || {
+    cluster.hope(patience, "shop that works", || {
         let pods = cluster.get(&["pods", "-n", "shop"])?;
         let pods = [pods, cluster.get(&["pods", "-n", "monitoring"])?].concat();
         let calls = cluster.tell(json!({"do": "calls"}));
