@@ -102,7 +102,7 @@ class RealCluster:
 
     def do_call(self, place, targets, every="1s", log="caller"):
         """Somebody outside of the cluster, or on a node, who keeps calling."""
-        self.places.start(place, [self.programs / "workload", "-call", targets, "-every", every], log)
+        self.places.start(place, [self.programs / "workload", "-call", targets, "-every", every], f"caller-{log}")
 
     def do_serving_pair(self, names):
         """A server's certificate of the cluster's authority."""
@@ -111,15 +111,16 @@ class RealCluster:
                 "authority": str(self.keys.path("ca.crt"))}
 
     def do_calls(self):
-        """The last outcome of each pod's calls of each target, of the pods whose logs are there."""
+        """The last outcome of each pod's calls of each target, of the pods whose logs are there, and of `do_call`'s."""
+        logs = [("/".join(log.parts[-3].split("_")[:2]), log) for node in self.nodes.values()
+                for log in (node.disk / "pods").glob("*/*/*.log")]
+        logs += [(f"outside/{log.stem.removeprefix('caller-')}", log) for log in self.work.glob("caller-*.log")]
         latest = defaultdict(dict)
-        for node in self.nodes.values():
-            for log in (node.disk / "pods").glob("*/*/*.log"):
-                pod = "/".join(log.parts[-3].split("_")[:2])
-                for line in tail(log):
-                    if match := CALL.search(line):
-                        when, outcome, target = match.groups()
-                        latest[pod][target] = [int(when), outcome]
+        for caller, log in logs:
+            for line in tail(log):
+                if match := CALL.search(line):
+                    when, outcome, target = match.groups()
+                    latest[caller][target] = [int(when), outcome]
         return {"calls": latest}
 
     def do_restart(self, node, program):
@@ -165,7 +166,7 @@ class RealCluster:
             str(self.work), folder)
 
 
-CALL = re.compile(r"stdout F (\d+) (ok|fail) (\S+)")
+CALL = re.compile(r"(?:^|stdout F )(\d+) (ok|fail) (\S+)")
 
 
 def tail(path, count=8192):

@@ -7,7 +7,7 @@ use super::long;
 use super::shop::{NAMESPACES, WORKLOADS, allowed, everything_works, set_mode, truth};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// From the first packet to a proposal for each workload.
@@ -31,6 +31,8 @@ pub fn run(cluster: &RealCluster) {
     olga_approves_and_it_is_enforced(cluster);
     ordinary_life_raises_no_alarm(cluster);
     what_nobody_needs_is_blocked_and_counted(cluster);
+    what_was_rejected_is_not_offered_again(cluster);
+    a_temporary_opening_ends_by_itself(cluster);
     the_glass_is_broken_and_mended(cluster);
     remove(cluster);
     everything_works(cluster, PATIENCE);
@@ -40,16 +42,21 @@ pub fn run(cluster: &RealCluster) {
 fn the_shop_opens(cluster: &RealCluster) {
     let shop = format!("{}/tests/it/node/shop.yaml", env!("CARGO_MANIFEST_DIR"));
     cluster.kubectl(&["apply", "-f", &shop]).good("the shop");
-    let node = cluster.ready["nodes"]["node2"][0]
-        .as_str()
-        .expect("an address");
-    let node = if node.contains(':') {
-        format!("[{node}]")
-    } else {
-        node.to_owned()
-    };
-    let targets = format!("{node}:30080/tcp");
-    cluster.tell(json!({"do": "call", "place": "outside", "targets": targets, "log": "customer"}));
+    let targets = ["node1", "node2"].map(|node| {
+        let address = cluster.ready["nodes"][node][0]
+            .as_str()
+            .expect("an address");
+        let is_ipv6 = address.contains(':');
+        let host = if is_ipv6 {
+            format!("[{address}]")
+        } else {
+            address.to_owned()
+        };
+        format!("{host}:30080/tcp")
+    });
+    let customer =
+        json!({"do": "call", "place": "outside", "targets": targets.join(","), "log": "customer"});
+    cluster.tell(customer);
     employ_olga(cluster);
     set_mode(cluster, "Observe");
     everything_works(cluster, PATIENCE);
@@ -234,6 +241,85 @@ fn what_nobody_needs_is_blocked_and_counted(cluster: &RealCluster) {
             .ok_or_else(|| format!("{counted}: {told:?}"))
     });
     cluster.say("a forbidden connection is blocked, counted and named");
+}
+
+/// Lets a pod call somebody whom its policy does not allow, until both ends are proposed for. Returns the proposals'
+/// namespaces and names.
+fn asked_about(cluster: &RealCluster, from: &str, to: &str, target: &str) -> Vec<String> {
+    let ends = BTreeSet::from([format!("shop/{from}"), format!("shop/{to}")]);
+    cluster.until(PATIENCE, "proposal at both ends", || {
+        call(cluster, from, target);
+        let open = proposals(cluster)?;
+        let there: BTreeSet<String> = open.iter().map(|(name, _)| name.clone()).collect();
+        let names = open
+            .iter()
+            .filter_map(|(_, one)| one["metadata"]["name"].as_str().map(str::to_owned));
+        (there == ends)
+            .then(|| names.collect())
+            .ok_or_else(|| format!("{there:?}"))
+    })
+}
+
+fn what_was_rejected_is_not_offered_again(cluster: &RealCluster) {
+    for name in asked_about(cluster, "loadgen", "postgres", "postgres:5432/tcp") {
+        let why = ["--reason", "nobody needs it", "--yes", "--wait", "60s"];
+        let reject = ["reject", &name, "-n", "shop"];
+        cluster.olga(&[&reject[..], &why].concat()).good("reject");
+    }
+    // Longer than two windows of the agents, in which it goes on trying.
+    let until = Instant::now() + Duration::from_secs(25);
+    while Instant::now() < until {
+        call(cluster, "loadgen", "postgres:5432/tcp");
+        let open = proposals(cluster).expect("proposals");
+        if let Some((name, _)) = open.first() {
+            cluster.fault(&format!(
+                "{name} is proposed for again after it was rejected"
+            ));
+            return;
+        }
+    }
+    cluster.say("what was rejected is not offered again");
+}
+
+fn a_temporary_opening_ends_by_itself(cluster: &RealCluster) {
+    let target = "redis:6379/tcp";
+    for name in asked_about(cluster, "loadgen", "redis", target) {
+        let terms = [
+            "--for",
+            "45s",
+            "--reason",
+            "a change window",
+            "--yes",
+            "--wait",
+            "60s",
+        ];
+        let approve = ["approve", &name, "-n", "shop"];
+        cluster
+            .olga(&[&approve[..], &terms].concat())
+            .good("approve --for");
+    }
+    cluster.hope(Duration::from_secs(30), "temporary opening", || {
+        let works = call(cluster, "loadgen", target);
+        works.then_some(()).ok_or_else(|| "blocked".to_owned())
+    });
+    let status = cluster.olga(&["status", "-n", "shop"]).stdout;
+    if !status.contains("temporar") {
+        cluster.fault(&format!(
+            "status does not tell of the temporary opening:\n{status}"
+        ));
+    }
+    cluster.hope(
+        Duration::from_secs(90),
+        "end of the temporary opening",
+        || {
+            let works = call(cluster, "loadgen", target);
+            (!works)
+                .then_some(())
+                .ok_or_else(|| "still open".to_owned())
+        },
+    );
+    everything_works(cluster, PATIENCE);
+    cluster.say("a temporary opening ended by itself");
 }
 
 fn the_glass_is_broken_and_mended(cluster: &RealCluster) {
