@@ -27,7 +27,7 @@ RESOLVER = """.:53 {{
 
 
 class RealCluster:
-    def __init__(self, work, images, family, nodes, cgroup):
+    def __init__(self, work, images, family, nodes):
         self.programs = components()
         environment = {"PATH": f"{self.programs}:{os.environ['PATH']}:/usr/sbin:/sbin", "HOME": str(work), "LANG": "C.UTF-8"}
         self.places = Network(work, environment)
@@ -35,7 +35,7 @@ class RealCluster:
         self.work, self.images = work, images
         self.keys = Authority(work / "keys", self.layout.api_server)
         self.control = control.ControlPlane(self.places, self.layout, self.keys, self.programs)
-        self.nodes = {name: RealNode(name, self.places, self.layout, self.keys, self.programs, cgroup)
+        self.nodes = {name: RealNode(name, self.places, self.layout, self.keys, self.programs)
                       for name in self.layout.nodes}
 
     # -- the start
