@@ -78,8 +78,13 @@ fn actions() -> Vec<Action> {
             deleted: at,
         },
         Action::Violation {
-            connection,
+            connection: connection.clone(),
             policy: "nanoseg-db".into(),
+            further: true,
+        },
+        Action::ViolationWithdrawn {
+            connection: connection.clone(),
+            now: connection,
         },
         Action::Adopted,
         Action::Exported,

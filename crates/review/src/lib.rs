@@ -10,6 +10,7 @@ mod automatic_approval;
 mod blocked_traffic;
 mod ceilings;
 mod default_deny;
+mod denial;
 mod digest;
 mod foreign_pods;
 mod impact;
@@ -37,6 +38,7 @@ pub use default_deny::{
     DEFAULT_DENY, DefaultDenyInputs, assess_default_deny, default_deny_of, default_deny_policy,
     is_default_deny, is_reserved,
 };
+pub use denial::{Denial, denials};
 pub use digest::policy_digest;
 pub use foreign_pods::{foreign_in_force, foreign_pods};
 pub use impact::{Assessment, ImpactInputs, assess, assess_impact};
@@ -49,4 +51,7 @@ pub use state::{
     Proposal, Refusal, Revision, Ruling, Stage, Unproven, WorkloadState,
 };
 pub use uncovered::{Uncovered, uncovered};
-pub use violation::{Violation, approved_attempts, violations};
+pub use violation::{
+    Attributed, Noted, PeerKind, PendingViolation, PendingViolations, Recorded, Sample, Violation,
+    ViolationKind, ViolationLedger, approved_attempts, violations,
+};

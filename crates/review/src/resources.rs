@@ -4,6 +4,7 @@
 mod decision;
 mod proposal;
 mod segmentation;
+mod waiting;
 
 pub use decision::{
     DecisionOutcome, ProposalDecision, ProposalDecisionSpec, ProposalDecisionStatus, Verb,
@@ -18,6 +19,7 @@ pub use segmentation::{
 };
 
 pub use nanoseg_record::Mode;
+pub use waiting::{SharedFindingLine, WaitReason, WaitingWorkload};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use nanoseg_inventory::kubernetes::{FromJson, Json};

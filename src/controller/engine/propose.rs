@@ -282,7 +282,9 @@ fn propose_one(
         reason: &reason(state, &desired, judged),
         now,
     });
-    let assessment = assessment.map_err(|e| e.to_string())?;
+    let mut assessment = assessment.map_err(|e| e.to_string())?;
+    let shared = input.observation.shared.codes_for(&workload.namespace);
+    assessment.impact.mark_shared(workload, &shared);
     engine_state.change(workload, |state, record| {
         let assessment = with_closed_on_purpose(assessment, state);
         state.propose(desired, assessment, now, record);

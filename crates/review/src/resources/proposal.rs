@@ -134,6 +134,9 @@ pub struct FindingLine {
     pub code: String,
     pub subject: String,
     pub message: String,
+    /// Nearly all workloads of the cluster have it, so it does not raise the risk. Automatic approval refuses it as ever.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shared: bool,
 }
 
 #[derive(
