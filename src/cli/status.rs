@@ -9,7 +9,7 @@ use crate::load::BlockingClient;
 use crate::report::escape;
 use crate::report::table::{Align, Table};
 use crate::review::resources::{
-    BREAK_GLASS, Mode, Segmentation, SharedFindingLine, WaitingWorkload,
+    BREAK_GLASS, Mode, OpeningStatus, Segmentation, SharedFindingLine, WaitingWorkload,
 };
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -147,6 +147,7 @@ fn row(segmentation: &Segmentation, client: &BlockingClient) -> Row {
     } else if status.observed_generation != segmentation.metadata.generation {
         attention.push("the controller has not processed its last change yet".into());
     }
+    attention.extend(status.temporary_openings.iter().map(opening));
     attention.extend(status.conditions.iter().filter_map(needs_attention));
     Row {
         namespace,
@@ -165,6 +166,16 @@ fn row(segmentation: &Segmentation, client: &BlockingClient) -> Row {
     }
 }
 
+/// `open until 2026-11-30T12:00:00Z: shop/web → shop/db 5432/TCP (db-3, by ann)`.
+fn opening(opening: &OpeningStatus) -> String {
+    let until = opening
+        .until
+        .as_ref()
+        .map_or("-".into(), |until| until.0.to_string());
+    let (what, by) = (opening.connections.join(", "), &opening.by);
+    format!("open until {until}: {what} ({}, by {by})", opening.proposal)
+}
+
 /// The reason of break-glass, if the namespace's policies are removed by it. A user who may not read namespaces sees it
 /// only in the conditions.
 fn break_glass(namespace: &str, client: &BlockingClient) -> Option<String> {
@@ -179,6 +190,8 @@ fn needs_attention(condition: &Condition) -> Option<String> {
     let is_well = match condition.type_.as_str() {
         "Ready" | "Adopted" => condition.status == "True",
         "Drifted" | "Degraded" => condition.status == "False",
+        // Without its resolver the next pod finds nobody.
+        "Observed" if condition.reason == "LookupsNotSeen" => false,
         "Covered" | "Exclusive" => condition.status == "True" || condition.reason == "NotEnforced",
         "WellFormed" | "WithinCeilings" | "Trusted" => condition.status == "True",
         _ => condition.status != "Unknown",
@@ -308,6 +321,55 @@ mod tests {
             ),
             observed_generation: None,
         }
+    }
+
+    #[test]
+    fn the_text_says_what_each_number_counts_and_what_workloads_wait_for() {
+        let waiting = |name: &str, message: &str| WaitingWorkload {
+            kind: "Deployment".into(),
+            name: name.into(),
+            message: message.into(),
+            ..WaitingWorkload::default()
+        };
+        let row = Row {
+            namespace: "shop".into(),
+            mode: Mode::Propose,
+            coverage: "92 % (16 of 17 workloads)".into(),
+            workloads: 17,
+            learned: 16,
+            enforced: 3,
+            open_proposals: 2,
+            violations: 0,
+            uncovered: 0,
+            pending_violations: 0,
+            attention: vec!["Degraded=True: web: rolled back".into()],
+            waiting: vec![waiting("db", "1 connection in 3 h from 1 client; waits")],
+            shared_findings: vec![SharedFindingLine {
+                code: "mutable-tag".into(),
+                workloads: 17,
+                of: 18,
+                message: "No digest.".into(),
+            }],
+        };
+        let text = render(&[row], Style::new(false));
+        for part in [
+            "EDGES SEEN  WORKLOADS  ENFORCED  PROPOSALS",
+            "92 % (16 of 17 workloads)         17         3          2",
+            "\nVIOLATIONS  connections that were tried",
+            "  mutable-tag (17 of 18 workloads): No digest.\n",
+            "\nshop\n  1 of 17 workloads have no proposal yet:\n    db (Deployment): 1 connection in 3 h from 1 client; \
+             waits\n  Degraded=True: web: rolled back\n",
+        ] {
+            assert!(text.contains(part), "{part:?} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn lookups_without_a_known_resolver_need_attention_and_other_gaps_of_the_view_do_not() {
+        let mut observed = condition("Observed", "False");
+        assert_eq!(needs_attention(&observed), None);
+        observed.reason = "LookupsNotSeen".into();
+        assert!(needs_attention(&observed).is_some());
     }
 
     #[test]

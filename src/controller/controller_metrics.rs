@@ -6,6 +6,7 @@ use crate::cluster::live::{Kind, WriteCounts};
 use crate::flow::OutOfBounds;
 use crate::inventory::ToldAddresses;
 use crate::record::{ActionKind, RecordLine};
+use crate::review::{LagCause, PluginLag};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -14,6 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -41,9 +43,13 @@ pub struct ControllerMetrics {
     out_of_bounds: Family<Labels, Gauge>,
     one_sided: Gauge,
     open_directions: Gauge,
+    temporary_openings: Gauge,
+    refused: Gauge,
+    forgotten_refusals: Gauge,
     uncovered: Gauge,
     malformed: Family<Labels, Gauge>,
     told_addresses: Family<Labels, Gauge>,
+    plugin_lag: Family<Labels, Gauge<f64, AtomicU64>>,
     altered: Gauge,
     unknown_policies: Gauge,
     not_acting: Gauge,
@@ -76,9 +82,13 @@ impl Default for ControllerMetrics {
             out_of_bounds: Family::default(),
             one_sided: Gauge::default(),
             open_directions: Gauge::default(),
+            temporary_openings: Gauge::default(),
+            refused: Gauge::default(),
+            forgotten_refusals: Gauge::default(),
             uncovered: Gauge::default(),
             malformed: Family::default(),
             told_addresses: Family::default(),
+            plugin_lag: Family::default(),
             altered: Gauge::default(),
             unknown_policies: Gauge::default(),
             not_acting: Gauge::default(),
@@ -160,6 +170,21 @@ impl ControllerMetrics {
             &self.open_directions,
         );
         gauge(
+            "temporary_openings",
+            "Workloads whose policy allows something for a time only",
+            &self.temporary_openings,
+        );
+        gauge(
+            "refused_connections",
+            "Connections that people refused: they are not proposed again until their traffic changes",
+            &self.refused,
+        );
+        gauge(
+            "forgotten_refusals",
+            "Refused connections that were forgotten because there were too many in a namespace",
+            &self.forgotten_refusals,
+        );
+        gauge(
             "uncovered_pods",
             "Pods of enforced namespaces that no policy selects",
             &self.uncovered,
@@ -193,6 +218,11 @@ impl ControllerMetrics {
             "malformed_objects",
             "Objects of the cluster that cannot be read, by kind; the log and the Segmentations name them",
             self.malformed.clone(),
+        );
+        registry.register(
+            "plugin_lag_seconds",
+            "The longest time for which allowed connections failed after a pod's start or a change of a policy, of those measured lately: what the network plugin needed at least",
+            self.plugin_lag.clone(),
         );
         registry.register(
             "told_node_addresses",
@@ -330,6 +360,18 @@ impl ControllerMetrics {
         }
     }
 
+    /// Sets what the network plugin needed lately.
+    pub fn set_plugin_lag(&self, lag: &PluginLag) {
+        for cause in LagCause::ALL {
+            if let Some(millis) = lag.longest(cause) {
+                let labels = vec![("after", cause.name().to_owned())];
+                self.plugin_lag
+                    .get_or_create(&labels)
+                    .set(Duration::from_millis(millis.unsigned_abs()).as_secs_f64());
+            }
+        }
+    }
+
     /// Sets how many violations there are, how many connections wait to be judged, and for how many seconds already.
     pub fn set_violations(&self, recorded: usize, pending: usize, age: i64) {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
@@ -350,6 +392,11 @@ impl ControllerMetrics {
             .set(number(counts.nodes_without_agent));
         self.one_sided.set(number(counts.one_sided));
         self.open_directions.set(number(counts.open_directions));
+        self.temporary_openings
+            .set(number(counts.temporary_openings));
+        self.refused.set(number(counts.refused));
+        let forgotten = i64::try_from(counts.forgotten_refusals);
+        self.forgotten_refusals.set(forgotten.unwrap_or(i64::MAX));
         self.uncovered.set(number(counts.uncovered));
         self.altered.set(number(counts.altered));
         self.unknown_policies.set(number(counts.unknown_policies));
@@ -373,6 +420,11 @@ pub struct ClusterCounts {
     pub one_sided: usize,
     /// Directions of workloads that no proposal isolates.
     pub open_directions: usize,
+    /// Workloads with a temporary opening.
+    pub temporary_openings: usize,
+    /// Connections that people refused, and how many refusals were forgotten.
+    pub refused: usize,
+    pub forgotten_refusals: u64,
     /// Pods of enforced namespaces that no policy selects.
     pub uncovered: usize,
     /// Policies with our label that the state does not know.

@@ -7,11 +7,13 @@ use super::enforcer_reports::Troubles;
 use super::in_force::is_enforced;
 use super::malformed;
 use super::observation::Observation;
+use super::openings;
 use super::propose;
 use super::publish::Published;
 use super::state::{EngineState, SegmentState};
 use super::trust;
 use super::violations;
+use super::unseen_lookups;
 use super::waiting;
 use crate::cluster::live::{Kind, Malformed, Writer};
 use crate::controller::pending_writes::{PendingWrites, key_of};
@@ -135,6 +137,7 @@ fn build_status(
     status.shared_findings = shared.iter().map(SharedFindingLine::from).collect();
     let unseen = unseen_nodes(namespace, around);
     status.nodes_without_agent = unseen.into_iter().take(MAX_NODES).collect();
+    status.temporary_openings = openings::status(&theirs);
     let facts = facts(engine_state, namespace, &theirs, &waiting, around);
     waiting.truncate(MAX_WAITING);
     status.waiting = waiting;
@@ -353,8 +356,12 @@ fn observed(engine_state: &EngineState, namespace: &str, around: &Circumstances<
         reason,
         message,
     };
+    let lookups = unseen_lookups::of(namespace, around.observation);
     match (unseen.is_empty(), open.is_empty()) {
-        (true, true) => fact(true, "InView", String::new()),
+        (true, true) if lookups.is_unresolved => {
+            fact(false, "LookupsNotSeen", lookups.said.join(". "))
+        }
+        (true, true) => fact(true, "InView", lookups.said.join(". ")),
         (true, false) => fact(false, "LeftOpen", open.join(". ")),
         (false, _) => {
             let nodes: Vec<&str> = unseen.iter().map(String::as_str).take(10).collect();
@@ -459,12 +466,16 @@ fn enforcing(
         .map(|s| s.policy_name.as_str())
         .collect();
     match waiting.as_slice() {
-        // Approved traffic that something else blocks.
-        [] => fact(
-            true,
-            "Enforced",
-            listed(&around.troubles.unexplained, namespace),
-        ),
+        // Approved traffic that something else blocks, and what the plugin needs until a policy is in effect.
+        [] => {
+            let unexplained = listed(&around.troubles.unexplained, namespace);
+            let lag = around.observation.plugin_lag.to_string();
+            let said: Vec<String> = [unexplained, lag]
+                .into_iter()
+                .filter(|s| !s.is_empty())
+                .collect();
+            fact(true, "Enforced", said.join("; "))
+        }
         names => fact(
             false,
             "Waiting",
