@@ -43,6 +43,9 @@ pub struct ControllerMetrics {
     out_of_bounds: Family<Labels, Gauge>,
     one_sided: Gauge,
     open_directions: Gauge,
+    temporary_openings: Gauge,
+    refused: Gauge,
+    forgotten_refusals: Gauge,
     uncovered: Gauge,
     malformed: Family<Labels, Gauge>,
     told_addresses: Family<Labels, Gauge>,
@@ -79,6 +82,9 @@ impl Default for ControllerMetrics {
             out_of_bounds: Family::default(),
             one_sided: Gauge::default(),
             open_directions: Gauge::default(),
+            temporary_openings: Gauge::default(),
+            refused: Gauge::default(),
+            forgotten_refusals: Gauge::default(),
             uncovered: Gauge::default(),
             malformed: Family::default(),
             told_addresses: Family::default(),
@@ -162,6 +168,21 @@ impl ControllerMetrics {
             "open_directions",
             "Directions of segmented workloads that no proposal isolates, since not all was in view or can be named",
             &self.open_directions,
+        );
+        gauge(
+            "temporary_openings",
+            "Workloads whose policy allows something for a time only",
+            &self.temporary_openings,
+        );
+        gauge(
+            "refused_connections",
+            "Connections that people refused: they are not proposed again until their traffic changes",
+            &self.refused,
+        );
+        gauge(
+            "forgotten_refusals",
+            "Refused connections that were forgotten because there were too many in a namespace",
+            &self.forgotten_refusals,
         );
         gauge(
             "uncovered_pods",
@@ -371,6 +392,11 @@ impl ControllerMetrics {
             .set(number(counts.nodes_without_agent));
         self.one_sided.set(number(counts.one_sided));
         self.open_directions.set(number(counts.open_directions));
+        self.temporary_openings
+            .set(number(counts.temporary_openings));
+        self.refused.set(number(counts.refused));
+        let forgotten = i64::try_from(counts.forgotten_refusals);
+        self.forgotten_refusals.set(forgotten.unwrap_or(i64::MAX));
         self.uncovered.set(number(counts.uncovered));
         self.altered.set(number(counts.altered));
         self.unknown_policies.set(number(counts.unknown_policies));
@@ -394,6 +420,11 @@ pub struct ClusterCounts {
     pub one_sided: usize,
     /// Directions of workloads that no proposal isolates.
     pub open_directions: usize,
+    /// Workloads with a temporary opening.
+    pub temporary_openings: usize,
+    /// Connections that people refused, and how many refusals were forgotten.
+    pub refused: usize,
+    pub forgotten_refusals: u64,
     /// Pods of enforced namespaces that no policy selects.
     pub uncovered: usize,
     /// Policies with our label that the state does not know.

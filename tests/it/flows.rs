@@ -57,6 +57,7 @@ fn converted() -> String {
         names: seen.names.drain(),
         other: seen.other,
         losses: Default::default(),
+        node_addresses: Default::default(),
     };
     flow_log::write_slice(&"".into(), &slice)
 }

@@ -246,6 +246,12 @@ codes! {
     ClosedOnPurpose "closed-on-purpose" Warning
         "The proposal would open a connection that a revision in force was approved to block."
         "Ask who approved that revision before approving; nanoseg review names the connection.";
+    SeenUnguarded "seen-unguarded" Warning
+        "A connection that the proposal would open was first answered while nothing guarded one of its ends: the glass was broken, a policy was rolled back, or the namespace was not enforced."
+        "Ask whether it is needed at other times; approve the rest without it: nanoseg approve --except.";
+    RefusedBefore "refused-before" Warning
+        "The proposal would open a connection that a person refused, or one like it; what changed since is said."
+        "Ask who refused it before approving; approve the rest without it: nanoseg approve --except.";
     AllowedButBlocked "allowed-but-blocked" Warning
         "An approved connection fails since a policy was applied, although the policies allow it: something else blocks it."
         "Look for policies of other kinds, a service mesh, a firewall, or an error of the network plugin; the policy is not rolled back.";

@@ -15,7 +15,10 @@ mod digest;
 mod foreign_pods;
 mod impact;
 mod intent;
+mod memory;
+pub mod outline;
 mod plugin_lag;
+mod refusals;
 mod repair_backoff;
 pub mod resources;
 mod segmentation_settings;
@@ -42,15 +45,18 @@ pub use default_deny::{
 pub use denial::{Denial, denials};
 pub use digest::policy_digest;
 pub use foreign_pods::{foreign_in_force, foreign_pods};
-pub use impact::{Assessment, ImpactInputs, assess, assess_impact};
+pub use impact::{Assessment, ImpactInputs, Opens, assess, assess_impact};
 pub use intent::{IntendedConnection, Intent};
+pub use memory::{Memory, RejectedPolicy, Unguarded};
 pub use nanoseg_record::{CONTROLLER, Digest};
 pub use plugin_lag::{LagCause, PluginLag};
+pub use refusals::{Refusals, RefusedBy, RefusedConnection, SeenTraffic, TrafficChange, names_of};
 pub use repair_backoff::RepairBackoff;
 pub use segmentation_settings::{SegmentationError, SegmentationSettings, service_enforcements};
 pub use state::{
-    Applied, AppliedChange, ApprovedRevision, Decision, Degraded, DegradedBy, DesiredPolicy, Need,
-    Proposal, Refusal, Revision, Ruling, Stage, Unproven, WorkloadState,
+    Amendment, AnsweredPolicy, Applied, AppliedChange, ApprovedRevision, Decision, Degraded,
+    DegradedBy, DesiredPolicy, LONGEST_OPENING, Need, NoOpening, Proposal, Refusal, Revision,
+    Ruling, SHORTEST_OPENING, Stage, Temporary, TemporaryOpening, Unproven, WorkloadState,
 };
 pub use uncovered::{Uncovered, uncovered};
 pub use violation::{

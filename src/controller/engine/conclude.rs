@@ -4,8 +4,8 @@ use super::in_force::InForce;
 use super::observation::{ClusterView, Observation, Touched};
 use super::state::EngineState;
 use super::{
-    Engine, adopt, auto_rollback, coverage, default_deny, open_directions, propose, segments,
-    violations,
+    Engine, adopt, auto_rollback, coverage, default_deny, memories, open_directions, propose,
+    segments, violations,
 };
 use crate::controller::controller_metrics::ClusterCounts;
 use crate::inventory::WorkloadId;
@@ -41,6 +41,8 @@ impl Engine {
         let engine_state = &mut self.parts.engine_state;
         segments::forget_left(engine_state, now);
         default_deny::end_unwanted(engine_state, now);
+        // The controller may have rolled back by itself.
+        memories::note_unguarded(engine_state, now);
     }
 
     /// Brings the graph up to date. Returns what is to be reviewed.
@@ -76,6 +78,7 @@ impl Engine {
     fn review(&mut self, only: Option<BTreeSet<WorkloadId>>, now: Timestamp) -> Reviewed {
         let (engine_state, observation) = (&mut self.parts.engine_state, &self.parts.observation);
         let mut view = observation.view(only);
+        view.graph.mark_unguarded(&engine_state.memories.periods());
         let uncovered = coverage::find(engine_state, observation);
         let open = uncovered.values();
         let open = open.flat_map(|one| one.findings(&observation.inventory));
@@ -200,6 +203,9 @@ fn counts(engine_state: &EngineState, observation: &Observation) -> ClusterCount
         open_proposals: count(|state| state.open().is_some()),
         degraded: count(|state| state.degraded.is_some()),
         open_directions: engine_state.open_directions().iter().count(),
+        temporary_openings: count(|state| state.opening.is_some()),
+        refused: engine_state.memories.refused(),
+        forgotten_refusals: engine_state.memories.forgotten(),
         altered: engine_state.altered.len(),
         ..ClusterCounts::default()
     }

@@ -158,6 +158,11 @@ impl Observation {
         self.has_new = true;
     }
 
+    /// Returns true if the traffic is known: the graph was built once.
+    pub fn is_built(&self) -> bool {
+        self.built_at.is_some()
+    }
+
     /// Returns true if batches came since the last refresh.
     pub fn has_new_batches(&self) -> bool {
         self.has_new

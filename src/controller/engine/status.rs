@@ -7,6 +7,7 @@ use super::enforcer_reports::Troubles;
 use super::in_force::is_enforced;
 use super::malformed;
 use super::observation::Observation;
+use super::openings;
 use super::propose;
 use super::publish::Published;
 use super::state::{EngineState, SegmentState};
@@ -135,6 +136,7 @@ fn build_status(
     status.shared_findings = shared.iter().map(SharedFindingLine::from).collect();
     let unseen = unseen_nodes(namespace, around);
     status.nodes_without_agent = unseen.into_iter().take(MAX_NODES).collect();
+    status.temporary_openings = openings::status(&theirs);
     let facts = facts(engine_state, namespace, &theirs, &waiting, around);
     waiting.truncate(MAX_WAITING);
     status.waiting = waiting;
