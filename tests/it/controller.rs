@@ -3,6 +3,7 @@
 
 pub mod agent;
 mod late;
+mod learning;
 mod observers;
 pub mod operator;
 pub mod process;
