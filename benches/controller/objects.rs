@@ -242,6 +242,7 @@ impl World {
                     decision: Verb::Approve,
                     reason: "a bench".into(),
                     decided_by: "admin".into(),
+                    ..ProposalDecisionSpec::default()
                 };
                 let decision = ProposalDecision::new("bench", spec);
                 let decisions: Api<ProposalDecision> = Api::namespaced(client.clone(), &place.name);

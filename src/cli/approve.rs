@@ -1,9 +1,15 @@
 //! `nanoseg approve` and `nanoseg reject`: decide about proposals.
 
 use super::decision::{DecideArgs, Decider, Decision};
+use super::units::parse_duration;
 use super::{exit, terminal};
+use crate::record::Connection;
 use crate::report::escape;
-use crate::review::resources::{Phase, PolicyProposal, Verb, risk_rank};
+use crate::report::words::count;
+use crate::review::resources::{
+    EvidenceLine, MOST_EXCEPTED, Phase, PolicyProposal, Verb, risk_rank,
+};
+use crate::review::{LONGEST_OPENING, SHORTEST_OPENING};
 use anyhow::ensure;
 use clap::ValueEnum;
 use kube::ResourceExt;
@@ -14,7 +20,9 @@ use std::process::ExitCode;
 #[command(
     long_about = "\
 Approve proposals as they are now. The command prints what it approves, and asks for confirmation on a terminal. \
-If a proposal changes in between, the decision is refused. A proposal that was rolled back can be approved again. Then the command waits until the controller accepts it, \
+If a proposal changes in between, the decision is refused. With --except the controller computes the policy that is \
+left and proves that it allows all other connections of the proposal and no more; if that cannot be, it refuses. With \
+--for it takes back what the proposal opens when the time is over. A proposal that was rolled back can be approved again. Then the command waits until the controller accepts it, \
 and in mode Enforce until the policy is applied.",
     after_long_help = "\
 Examples:
@@ -23,6 +31,12 @@ Examples:
 
   Only the revision that was reviewed, for scripts:
     nanoseg approve web-3 -n shop --revision sha256:1f0c… --reason reviewed --yes
+
+  Without one of its connections, which then counts as rejected:
+    nanoseg approve web-3 -n shop --except 'shop/web → shop/db 5432/TCP' --reason 'web has no business there'
+
+  For a change window: what it opens is closed again by itself:
+    nanoseg approve web-3 -n shop --for 2h --reason 'CHG-1077: migration'
 
   All pending proposals of low risk:
     nanoseg approve --all --risk low -n shop --reason 'weekly round'
@@ -45,15 +59,33 @@ pub struct ApproveArgs {
     /// The revision that was reviewed, or at least its first digits; the command refuses any other revision.
     #[arg(long, value_name = "DIGEST", conflicts_with = "all")]
     revision: Option<String>,
+    /// Leave out this connection, written as nanoseg review shows it; it counts as rejected. May be given more than once.
+    #[arg(long, value_name = "CONNECTION", conflicts_with = "all")]
+    except: Vec<Connection>,
+    /// Take back what it opens after this time, from 10s to 7d: 2h.
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_opening, conflicts_with = "all")]
+    open_for: Option<u32>,
     #[command(flatten)]
     decide: DecideArgs,
+}
+
+/// The seconds of a temporary opening.
+fn parse_opening(text: &str) -> Result<u32, String> {
+    let seconds = u32::try_from(parse_duration(text)?.as_secs()).unwrap_or(u32::MAX);
+    if (SHORTEST_OPENING..=LONGEST_OPENING).contains(&seconds) {
+        return Ok(seconds);
+    }
+    Err("a temporary opening lasts from 10s to 7d; for longer, approve it for good and roll it back".into())
 }
 
 /// Reject proposals
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = "\
-Reject proposals. Policies in force stay in force; the same policy is not proposed again until the traffic changes.",
+Reject proposals. Policies in force stay in force. The connections that a rejected proposal would have opened are not \
+offered again until their traffic changes in a way that the next proposal names: another client or port, an answer \
+where there was none, or much more of it. Lookups of names, without which nothing works, are asked about once more, \
+alone.",
     after_long_help = "\
 Examples:
   One proposal:
@@ -113,14 +145,100 @@ pub fn approve(args: &ApproveArgs) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    decide(&decider, &proposals, Verb::Approve, &args.reason)
+    let terms = Terms {
+        except: &args.except,
+        open_for: args.open_for,
+    };
+    if let Some(problem) = terms.problem(&proposals) {
+        anyhow::bail!(problem);
+    }
+    decide(&decider, &proposals, Verb::Approve, &args.reason, terms)
+}
+
+/// What an approval leaves out, and how long it lasts.
+#[derive(Clone, Copy, Default)]
+struct Terms<'a> {
+    except: &'a [Connection],
+    open_for: Option<u32>,
+}
+
+impl Terms<'_> {
+    /// Why these proposals cannot be approved on these terms, as far as they show it.
+    fn problem(&self, proposals: &[PolicyProposal]) -> Option<String> {
+        let [proposal] = proposals else {
+            let is_none = self.except.is_empty() && self.open_for.is_none();
+            return (!is_none && proposals.len() > 1)
+                .then(|| "--except and --for are for one proposal; name only one".to_owned());
+        };
+        if self.except.len() > MOST_EXCEPTED {
+            return Some(format!(
+                "--except can be given {MOST_EXCEPTED} times at most"
+            ));
+        }
+        let review = &proposal.spec.review;
+        let listed: Vec<Connection> = review
+            .evidence
+            .iter()
+            .filter_map(EvidenceLine::connection)
+            .collect();
+        let is_whole = review.evidence_total as usize <= review.evidence.len();
+        let unknown = self
+            .except
+            .iter()
+            .find(|one| is_whole && !listed.contains(one))?;
+        let names: Vec<String> = listed
+            .iter()
+            .take(10)
+            .map(|one| format!("  {one}"))
+            .collect();
+        Some(format!(
+            "{} does not allow {unknown}; its connections are:\n{}",
+            proposal.name_any(),
+            names.join("\n")
+        ))
+    }
+
+    /// What they mean, for people, one line each.
+    fn words(&self, proposal: &PolicyProposal) -> Vec<String> {
+        let mut lines = Vec::new();
+        for one in self.except {
+            let evidence = proposal.spec.review.evidence.iter();
+            let seen = evidence.filter(|line| line.connection().as_ref() == Some(one));
+            let seen = seen.map(|line| {
+                let count = count(line.connections, "connection");
+                format!(" ({count} seen, the last at {})", line.last_seen)
+            });
+            let seen: String = seen.take(1).collect();
+            lines.push(format!(
+                "  without {one}{seen}: it stays or becomes blocked, and counts as rejected by you"
+            ));
+        }
+        if let Some(seconds) = self.open_for {
+            let (number, unit) = match seconds {
+                seconds if seconds % 3600 == 0 => (seconds / 3600, "hour"),
+                seconds if seconds % 60 == 0 => (seconds / 60, "minute"),
+                seconds => (seconds, "second"),
+            };
+            let time = count(number.into(), unit);
+            lines.push(format!(
+                "  for {time}: what it opens is taken back by itself"
+            ));
+        }
+        lines
+    }
 }
 
 /// Runs `nanoseg reject`.
 pub fn reject(args: &RejectArgs) -> anyhow::Result<ExitCode> {
     let decider = Decider::connect(&args.decide)?;
     let proposals = named(&decider, &args.names)?;
-    decide(&decider, &proposals, Verb::Reject, &args.reason)
+    decide(
+        &decider,
+        &proposals,
+        Verb::Reject,
+        &args.reason,
+        Terms::default(),
+    )
 }
 
 fn named(decider: &Decider, names: &[String]) -> anyhow::Result<Vec<PolicyProposal>> {
@@ -156,6 +274,7 @@ fn decide(
     proposals: &[PolicyProposal],
     verb: Verb,
     reason: &str,
+    terms: Terms<'_>,
 ) -> anyhow::Result<ExitCode> {
     if proposals.is_empty() {
         eprintln!(
@@ -167,6 +286,9 @@ fn decide(
     let word = format!("{verb:?}").to_lowercase();
     for proposal in proposals {
         terminal::print(&summary(&word, proposal))?;
+        for line in terms.words(proposal) {
+            terminal::print(&format!("{}\n", escape::terminal(&line)))?;
+        }
     }
     let question = match proposals {
         [_] => format!("{word} it?"),
@@ -180,6 +302,8 @@ fn decide(
         proposal,
         verb,
         reason,
+        except: terms.except,
+        open_for: terms.open_for,
     };
     let all: Vec<Decision> = proposals.iter().map(decision).collect();
     Ok(if decider.decide(&all)? {

@@ -5,9 +5,10 @@ use super::access::{AccessArgs, NamespaceArg};
 use super::terminal;
 use super::units::parse_duration;
 use crate::load::{ApiError, BlockingClient};
+use crate::record::Connection;
 use crate::review::resources::{
-    DecisionOutcome, Mode, Phase, PolicyProposal, ProposalDecision, ProposalDecisionSpec,
-    Segmentation, Verb,
+    ConnectionRef, DecisionOutcome, Mode, Phase, PolicyProposal, ProposalDecision,
+    ProposalDecisionSpec, Segmentation, Verb,
 };
 use anyhow::{Context, anyhow};
 use kube::Api;
@@ -39,6 +40,10 @@ pub struct Decision<'a> {
     pub proposal: &'a PolicyProposal,
     pub verb: Verb,
     pub reason: &'a str,
+    /// The connections that are not approved.
+    pub except: &'a [Connection],
+    /// For how long what it opens stays open, in seconds; `None`: for good.
+    pub open_for: Option<u32>,
 }
 
 /// Makes decisions in one namespace.
@@ -148,6 +153,8 @@ impl Decider {
             decision: decision.verb,
             reason: decision.reason.to_owned(),
             decided_by: user.to_owned(),
+            except: decision.except.iter().map(ConnectionRef::from).collect(),
+            open_for_seconds: decision.open_for,
         };
         let mut object = ProposalDecision::new("", spec);
         object.metadata.name = None;

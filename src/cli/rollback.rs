@@ -136,6 +136,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             proposal: step.proposal,
             verb: step.verb,
             reason: &args.reason,
+            except: &[],
+            open_for: None,
         })
         .collect();
     Ok(if decider.decide(&decisions)? {

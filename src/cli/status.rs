@@ -9,7 +9,7 @@ use crate::load::BlockingClient;
 use crate::report::escape;
 use crate::report::table::{Align, Table};
 use crate::review::resources::{
-    BREAK_GLASS, Mode, Segmentation, SharedFindingLine, WaitingWorkload,
+    BREAK_GLASS, Mode, OpeningStatus, Segmentation, SharedFindingLine, WaitingWorkload,
 };
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -147,6 +147,7 @@ fn row(segmentation: &Segmentation, client: &BlockingClient) -> Row {
     } else if status.observed_generation != segmentation.metadata.generation {
         attention.push("the controller has not processed its last change yet".into());
     }
+    attention.extend(status.temporary_openings.iter().map(opening));
     attention.extend(status.conditions.iter().filter_map(needs_attention));
     Row {
         namespace,
@@ -163,6 +164,16 @@ fn row(segmentation: &Segmentation, client: &BlockingClient) -> Row {
         waiting: status.waiting,
         shared_findings: status.shared_findings,
     }
+}
+
+/// `open until 2026-11-30T12:00:00Z: shop/web → shop/db 5432/TCP (db-3, by ann)`.
+fn opening(opening: &OpeningStatus) -> String {
+    let until = opening
+        .until
+        .as_ref()
+        .map_or("-".into(), |until| until.0.to_string());
+    let (what, by) = (opening.connections.join(", "), &opening.by);
+    format!("open until {until}: {what} ({}, by {by})", opening.proposal)
 }
 
 /// The reason of break-glass, if the namespace's policies are removed by it. A user who may not read namespaces sees it

@@ -4,7 +4,9 @@ use super::plan::EnforcerReport;
 use super::tasks::TaskRestarts;
 use crate::cluster::live::{Kind, WriteCounts};
 use crate::flow::OutOfBounds;
+use crate::inventory::ToldAddresses;
 use crate::record::{ActionKind, RecordLine};
+use crate::review::{LagCause, PluginLag};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -13,6 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -40,8 +43,13 @@ pub struct ControllerMetrics {
     out_of_bounds: Family<Labels, Gauge>,
     one_sided: Gauge,
     open_directions: Gauge,
+    temporary_openings: Gauge,
+    refused: Gauge,
+    forgotten_refusals: Gauge,
     uncovered: Gauge,
     malformed: Family<Labels, Gauge>,
+    told_addresses: Family<Labels, Gauge>,
+    plugin_lag: Family<Labels, Gauge<f64, AtomicU64>>,
     altered: Gauge,
     unknown_policies: Gauge,
     not_acting: Gauge,
@@ -74,8 +82,13 @@ impl Default for ControllerMetrics {
             out_of_bounds: Family::default(),
             one_sided: Gauge::default(),
             open_directions: Gauge::default(),
+            temporary_openings: Gauge::default(),
+            refused: Gauge::default(),
+            forgotten_refusals: Gauge::default(),
             uncovered: Gauge::default(),
             malformed: Family::default(),
+            told_addresses: Family::default(),
+            plugin_lag: Family::default(),
             altered: Gauge::default(),
             unknown_policies: Gauge::default(),
             not_acting: Gauge::default(),
@@ -100,6 +113,7 @@ impl ControllerMetrics {
             drop(self.drift.get_or_create(&labels));
         }
         self.malformed(&BTreeMap::new());
+        self.set_told_addresses(ToldAddresses::default());
     }
 
     pub fn register(&self, registry: &mut Registry, writes: Arc<WriteCounts>) {
@@ -156,6 +170,21 @@ impl ControllerMetrics {
             &self.open_directions,
         );
         gauge(
+            "temporary_openings",
+            "Workloads whose policy allows something for a time only",
+            &self.temporary_openings,
+        );
+        gauge(
+            "refused_connections",
+            "Connections that people refused: they are not proposed again until their traffic changes",
+            &self.refused,
+        );
+        gauge(
+            "forgotten_refusals",
+            "Refused connections that were forgotten because there were too many in a namespace",
+            &self.forgotten_refusals,
+        );
+        gauge(
             "uncovered_pods",
             "Pods of enforced namespaces that no policy selects",
             &self.uncovered,
@@ -189,6 +218,16 @@ impl ControllerMetrics {
             "malformed_objects",
             "Objects of the cluster that cannot be read, by kind; the log and the Segmentations name them",
             self.malformed.clone(),
+        );
+        registry.register(
+            "plugin_lag_seconds",
+            "The longest time for which allowed connections failed after a pod's start or a change of a policy, of those measured lately: what the network plugin needed at least",
+            self.plugin_lag.clone(),
+        );
+        registry.register(
+            "told_node_addresses",
+            "Addresses that agents tell of their nodes: taken, known from Kubernetes, or refused since they are not among those of the node's pods or belong to somebody else",
+            self.told_addresses.clone(),
         );
         registry.register(
             "out_of_bounds_connections",
@@ -264,6 +303,20 @@ impl ControllerMetrics {
         }
     }
 
+    /// Sets what became of the addresses that agents told of their nodes.
+    pub fn set_told_addresses(&self, told: ToldAddresses) {
+        let ToldAddresses {
+            taken,
+            known,
+            refused,
+        } = told;
+        for (outcome, count) in [("taken", taken), ("known", known), ("refused", refused)] {
+            let labels = vec![("outcome", outcome.to_owned())];
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.told_addresses.get_or_create(&labels).set(count);
+        }
+    }
+
     pub fn cycle(&self, took: Duration) {
         self.cycles.observe(took.as_secs_f64());
     }
@@ -307,6 +360,18 @@ impl ControllerMetrics {
         }
     }
 
+    /// Sets what the network plugin needed lately.
+    pub fn set_plugin_lag(&self, lag: &PluginLag) {
+        for cause in LagCause::ALL {
+            if let Some(millis) = lag.longest(cause) {
+                let labels = vec![("after", cause.name().to_owned())];
+                self.plugin_lag
+                    .get_or_create(&labels)
+                    .set(Duration::from_millis(millis.unsigned_abs()).as_secs_f64());
+            }
+        }
+    }
+
     /// Sets how many violations there are, how many connections wait to be judged, and for how many seconds already.
     pub fn set_violations(&self, recorded: usize, pending: usize, age: i64) {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
@@ -327,6 +392,11 @@ impl ControllerMetrics {
             .set(number(counts.nodes_without_agent));
         self.one_sided.set(number(counts.one_sided));
         self.open_directions.set(number(counts.open_directions));
+        self.temporary_openings
+            .set(number(counts.temporary_openings));
+        self.refused.set(number(counts.refused));
+        let forgotten = i64::try_from(counts.forgotten_refusals);
+        self.forgotten_refusals.set(forgotten.unwrap_or(i64::MAX));
         self.uncovered.set(number(counts.uncovered));
         self.altered.set(number(counts.altered));
         self.unknown_policies.set(number(counts.unknown_policies));
@@ -350,6 +420,11 @@ pub struct ClusterCounts {
     pub one_sided: usize,
     /// Directions of workloads that no proposal isolates.
     pub open_directions: usize,
+    /// Workloads with a temporary opening.
+    pub temporary_openings: usize,
+    /// Connections that people refused, and how many refusals were forgotten.
+    pub refused: usize,
+    pub forgotten_refusals: u64,
     /// Pods of enforced namespaces that no policy selects.
     pub uncovered: usize,
     /// Policies with our label that the state does not know.

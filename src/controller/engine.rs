@@ -9,15 +9,19 @@ mod decide;
 mod default_deny;
 mod enforcer_reports;
 mod events;
+mod exceptions;
 mod housekeeping;
 mod in_force;
 mod malformed;
+mod memories;
 mod observation;
 mod open_directions;
+mod openings;
 mod planning;
 mod propose;
 mod proven;
 mod publish;
+mod refusals;
 mod segments;
 mod state;
 mod status;
@@ -130,6 +134,8 @@ pub struct Engine {
     due: Option<Timestamp>,
     /// The nodes with pods whose agent was not connected in the last cycle that looked at everything.
     without_agent: BTreeSet<String>,
+    /// Decisions wait until the traffic is known.
+    put_off: bool,
 }
 
 /// Generations of the kinds that people write.
@@ -165,6 +171,7 @@ impl Engine {
             objects: Outages::default(),
             due: None,
             without_agent: BTreeSet::new(),
+            put_off: false,
         }
     }
 
@@ -232,6 +239,7 @@ impl Engine {
         self.unfinished
             || put_off == Some(Duration::ZERO)
             || self.due.is_some_and(|due| now >= due)
+            || openings::next_end(&self.parts.engine_state).is_some_and(|end| now >= end)
             || self.agents_changed(now)
             || !self.ripe().is_empty()
             || self.housekeeping.is_due(now)
@@ -341,6 +349,7 @@ impl Engine {
         let is_new =
             |of: fn(&Generations) -> u64| known.is_none_or(|known| of(&known) != of(&seen));
         let (mut resegmented, mut changed) = (false, false);
+        changed |= openings::expire(engine_state, &observation.built.graph, now);
         if is_new(|seen| seen.segmentations) {
             let segmentations = watches.segmentations();
             (self.errors, resegmented) = segments::take_segments(
@@ -359,15 +368,24 @@ impl Engine {
             changed |= decide::take_edits(engine_state, &proposals) > 0;
             self.publish_all = true;
         }
-        if is_new(|seen| seen.decisions) {
+        if is_new(|seen| seen.decisions) || self.put_off {
             let decisions = watches.decisions();
-            changed |= decide::take_decisions(engine_state, &decisions, &proposals, now) > 0;
+            let taken =
+                decide::take_decisions(engine_state, observation, &decisions, &proposals, now);
+            changed |= taken.carried_out > 0;
+            self.put_off = taken.put_off > 0;
+            self.unfinished |= self.put_off;
         }
+        self.publish_all |= memories::note_unguarded(engine_state, now);
         self.proposals = proposals;
         match (resegmented, changed) {
             (true, _) => Touched::Everything,
             // The workloads of the decisions: their open proposals may be settled now.
-            (false, true) => Touched::Edges(engine_state.touched().clone()),
+            (false, true) => {
+                let mut touched = engine_state.touched().clone();
+                touched.extend(engine_state.memories.take_concerned());
+                Touched::Edges(touched)
+            }
             (false, false) => Touched::Nothing,
         }
     }

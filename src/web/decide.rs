@@ -2,10 +2,13 @@
 
 use super::html::{Frame, NavEntry, part};
 use super::view::View;
+use crate::record::{Connection, NoConnection};
 use crate::report::words::count;
 use crate::review::resources::Verb;
+use crate::review::{LONGEST_OPENING, SHORTEST_OPENING};
 use futures_util::future::BoxFuture;
 use maud::html;
+use std::collections::BTreeSet;
 
 /// The longest reason, in characters.
 const MOST_REASON: usize = 2000;
@@ -22,6 +25,10 @@ pub struct DecisionRequest {
     /// The number of recorded connections it would block, as the operator has confirmed to have read it. A proposal that
     /// would block more is not approved.
     pub blocks: u32,
+    /// The connections of the proposal that are not approved.
+    pub except: Vec<Connection>,
+    /// For how long what it opens stays open, in seconds; `None`: for good.
+    pub open_for: Option<u32>,
 }
 
 /// The outcome, or why there is none: one line.
@@ -57,9 +64,26 @@ pub fn requests(
     };
     let mut requests = Vec::new();
     let mut problems = Vec::new();
+    let open_for = match (verb, word("for")) {
+        (Verb::Approve, some) if !some.is_empty() => match open_for(some) {
+            Ok(seconds) => Some(seconds),
+            Err(problem) => {
+                problems.push(problem);
+                None
+            }
+        },
+        _ => None,
+    };
     for chosen in all("one") {
         match request(chosen, all("read"), verb, &reason) {
-            Some(request) => {
+            Some(mut request) => {
+                request.open_for = open_for;
+                if verb == Verb::Approve {
+                    match excepted(chosen, all("offered"), all("allow")) {
+                        Ok(except) => request.except = except,
+                        Err(problem) => problems.push(problem),
+                    }
+                }
                 problems.extend(problem(view, &request));
                 requests.push(request);
             }
@@ -95,7 +119,41 @@ fn request<'a>(
         verb,
         reason: reason.to_owned(),
         blocks: blocks.unwrap_or_default(),
+        except: Vec::new(),
+        open_for: None,
     })
+}
+
+/// The connections of a proposal that the page offered and whose tick the operator took away.
+///
+/// # Errors
+/// A connection that is not written as the page writes it.
+fn excepted<'a>(
+    chosen: &str,
+    offered: impl Iterator<Item = &'a str>,
+    allow: impl Iterator<Item = &'a str>,
+) -> Result<Vec<Connection>, String> {
+    let of = |one: &'a str| one.strip_prefix(chosen)?.strip_prefix('/');
+    let kept: BTreeSet<&str> = allow.filter_map(of).collect();
+    let offered = offered.filter_map(of);
+    let out = offered.filter(|one| !kept.contains(one));
+    out.map(|one| {
+        one.parse()
+            .map_err(|error: NoConnection| format!("{error}."))
+    })
+    .collect()
+}
+
+/// The seconds of a number of hours.
+fn open_for(hours: &str) -> Result<u32, String> {
+    let seconds = hours
+        .trim()
+        .parse::<u32>()
+        .ok()
+        .and_then(|hours| hours.checked_mul(3600));
+    seconds
+        .filter(|seconds| (SHORTEST_OPENING..=LONGEST_OPENING).contains(seconds))
+        .ok_or_else(|| format!("{hours:?} is no time for an opening: 1 to 168 hours."))
 }
 
 /// Why a request may not be carried out.
@@ -238,5 +296,38 @@ mod tests {
         let problem =
             ask(0, "one=shop/web-1/sha256:0&verb=approve&reason=why").expect_err("refused");
         assert!(problem.contains("changed since"), "{problem}");
+    }
+
+    #[test]
+    fn what_is_offered_and_not_ticked_is_left_out_and_only_by_an_approval() {
+        let one = "one=shop/web-1/sha256:1&reason=why";
+        let name = |port| format!("shop/web-1/sha256:1/shop/a+%E2%86%92+shop/b+{port}/TCP");
+        let offered = format!("{one}&offered={}&offered={}", name(1), name(2));
+        let asked = ask(0, &format!("{offered}&allow={}&verb=approve", name(1)));
+        let except = &asked.expect("a request")[0].except;
+        let except: Vec<String> = except.iter().map(ToString::to_string).collect();
+        assert_eq!(except, ["shop/a → shop/b 2/TCP"]);
+        let asked = ask(0, &format!("{offered}&verb=reject")).expect("a request");
+        assert_eq!(asked[0].except, []);
+        // A tick of another proposal is none of this one.
+        let other = "offered=shop/web-2/sha256:1/shop/a+%E2%86%92+shop/b+1/TCP";
+        let asked = ask(0, &format!("{one}&{other}&verb=approve")).expect("a request");
+        assert_eq!(asked[0].except, []);
+        let broken = format!("{one}&offered=shop/web-1/sha256:1/nonsense&verb=approve");
+        let problem = ask(0, &broken).expect_err("refused");
+        assert!(problem.contains("names no connection"), "{problem}");
+    }
+
+    #[test]
+    fn an_opening_lasts_an_hour_to_seven_days() {
+        let one = "one=shop/web-1/sha256:1&reason=why&verb=approve&for=";
+        let asked = |hours: &str| ask(0, &format!("{one}{hours}"));
+        assert_eq!(asked("").expect("for good")[0].open_for, None);
+        assert_eq!(asked("2").expect("two hours")[0].open_for, Some(7200));
+        assert_eq!(asked("168").expect("a week")[0].open_for, Some(604_800));
+        for wrong in ["0", "169", "-1", "2h", "4294967295"] {
+            let problem = asked(wrong).expect_err(wrong);
+            assert!(problem.contains("1 to 168 hours"), "{problem}");
+        }
     }
 }

@@ -71,6 +71,9 @@ fn observers(edge: &Edge) -> String {
     } else if !edge.waiting.is_empty() {
         words.push_str(&format!("; not yet by {}", edge.waiting));
     }
+    if let Some(period) = edge.unguarded {
+        words.push_str(&format!("; first {period}"));
+    }
     words
 }
 

@@ -12,7 +12,10 @@ use super::view::{View, proposal_workload, workload_path};
 use crate::finding::Code;
 use crate::inventory::WorkloadId;
 use crate::report::words::count;
-use crate::review::resources::{ChangeLine, Impact, Phase, PolicyProposal, PolicyProposalStatus};
+use crate::review::outline::{self, OutlineLine};
+use crate::review::resources::{
+    ChangeLine, ConnectionRef, Impact, Phase, PolicyProposal, PolicyProposalStatus, RefusedLine,
+};
 use kube::ResourceExt;
 use maud::{Markup, html};
 
@@ -42,6 +45,7 @@ fn phase(phase: Phase) -> &'static str {
         Phase::Applied => "Applied",
         Phase::Superseded => "Superseded",
         Phase::RolledBack => "Rolled back",
+        Phase::Expired => "Taken back",
     }
 }
 
@@ -71,12 +75,18 @@ pub fn one(frame: &Frame, view: &View, namespace: &str, name: &str) -> Option<St
             p { (risks::headline(weakness)) " " (weakness.counts()) } "\n"
         }
         (figures(view, &id, review))
-        (connections("Opens", &review.gained, review.gained_total))
-        (findings(review, view.given.can_decide))
+        (outlined(proposal, &id))
+        @if spec.base.is_some() || review.closed_groups.is_empty() {
+            (connections("Opens", &review.gained, review.gained_total))
+        }
         (would_block(review))
+        (refused(review))
+        (findings(review, view.given.can_decide))
         (evidence(review))
-        // For a first policy this list is long.
-        (connections("Closes", &review.lost, review.lost_total))
+        // A first policy closes everything else: the outline says it.
+        @if spec.base.is_some() || review.closed_groups.is_empty() {
+            (connections("Closes", &review.lost, review.lost_total))
+        }
         h2 { (title) } "\n"
         (changes(spec.base.as_ref(), &spec.policy))
         (decide(frame, proposal, view.given.can_decide))
@@ -89,7 +99,15 @@ fn decided(status: &PolicyProposalStatus) -> Markup {
     let who = status.decided_by.as_deref().unwrap_or_default();
     let why = [status.reason.as_deref(), status.message.as_deref()];
     let why: Vec<&str> = why.into_iter().flatten().collect();
+    let without = status.except.iter().filter_map(ConnectionRef::connection);
+    let without: Vec<String> = without.map(|one| one.to_string()).collect();
     html! {
+        @if let Some(until) = &status.open_until {
+            p { "What it opens is closed again at " (moment_of(&until.0.to_string())) "." } "\n"
+        }
+        @if !without.is_empty() {
+            p { "Approved without " (without.join(", ")) "." } "\n"
+        }
         @if !who.is_empty() || !why.is_empty() {
             p { (who) " " (why.join("; ")) } "\n"
         }
@@ -107,7 +125,12 @@ fn decide(frame: &Frame, proposal: &PolicyProposal, can_decide: bool) -> Markup 
         decision::tick(proposal, &read)
     };
     let fields = match proposal.phase() {
-        Phase::Pending if can_decide => decision::fields(true, &tick()),
+        Phase::Pending if can_decide => {
+            let terms = html! {
+                (tick()) (decision::ticks(proposal)) (decision::duration(proposal))
+            };
+            decision::fields(true, &terms)
+        }
         Phase::Pending => return decision::fields(false, &html! {}),
         Phase::Applied if can_decide => decision::undo(),
         Phase::RolledBack if can_decide => decision::again(&tick()),
@@ -121,6 +144,52 @@ fn decide(frame: &Frame, proposal: &PolicyProposal, can_decide: bool) -> Markup 
             (fields)
         }
         "\n"
+    }
+}
+
+/// What the policy allows and closes, one line for each group of ends.
+fn outlined(proposal: &PolicyProposal, id: &WorkloadId) -> Markup {
+    let review = &proposal.spec.review;
+    let allowed = outline::allowed(&id.to_string(), &review.evidence);
+    let closed = outline::closed(review);
+    let title = match &proposal.spec.base {
+        Some(_) => "Closes, in short",
+        None => "Closes everything else",
+    };
+    let rows = |lines: &[OutlineLine]| -> Vec<Vec<Markup>> {
+        let row = |one: &OutlineLine| vec![text(one.direction), text(&one.ends), text(&one.ports)];
+        lines.iter().map(row).collect()
+    };
+    html! {
+        @if !allowed.is_empty() {
+            h2 { "Allows what was seen" } "\n"
+            (table(&["direction", "ends", "ports"], &rows(&allowed)))
+            (more(review.evidence.len(), review.evidence_total as usize))
+        }
+        @if !closed.is_empty() {
+            h2 { (title) } "\n"
+            (table(&["direction", "ends", "ports"], &rows(&closed)))
+        }
+    }
+}
+
+/// What people refused before: what is left out, and what is offered again.
+fn refused(review: &Impact) -> Markup {
+    let row = |one: &RefusedLine| {
+        let name = format!("{} → {} {}", one.client, one.server, one.port);
+        let now = match one.change {
+            None => "left out".to_owned(),
+            Some(_) => format!("offered again: {}", one.message),
+        };
+        let by = format!("{} ({})", one.refused_by, one.proposal);
+        vec![text(name), text(by), moment_of(&one.refused_at), text(now)]
+    };
+    let rows: Vec<Vec<Markup>> = review.refused.iter().map(row).collect();
+    html! {
+        @if !rows.is_empty() {
+            h2 { "Refused before" } "\n"
+            (table(&["connection", "by", "when", "now"], &rows))
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod observers;
 pub mod operator;
 pub mod process;
 mod rollback;
+mod said;
 mod taken_over;
 mod trust;
 pub mod world;

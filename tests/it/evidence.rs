@@ -387,6 +387,8 @@ fn state_as(path: &Path, more: &[Line<'_>], proposals: Value, form: Form) {
         at: time("2026-03-05T00:00:00Z"),
         base: None,
         intent: Default::default(),
+        temporary: None,
+        is_rest: false,
     });
     review.wanted = Some(1);
     review.proposals = serde_json::from_value(proposals).expect("proposals");

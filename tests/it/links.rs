@@ -163,11 +163,9 @@ fn markdown_links(text: &str) -> Vec<String> {
             let link = rest.split([')', ' ']).next().unwrap_or_default();
             links.push(link.to_owned());
         }
-        if let Some((name, link)) = plain.split_once("]: ").filter(|_| plain.starts_with('[')) {
-            if !name.contains(' ') {
-                links.push(link.trim().to_owned());
-            }
-        }
+        let named = plain.split_once("]: ").filter(|_| plain.starts_with('['));
+        let named = named.filter(|(name, _)| !name.contains(' '));
+        links.extend(named.map(|(_, link)| link.trim().to_owned()));
     }
     links
 }

@@ -187,8 +187,8 @@ codes! {
         "Nothing was seen of this workload; it was left out, since an empty policy cuts it off."
         "Capture for longer, or pass --include-unobserved to write a deny-all policy for it.";
     NodePortFromNodes "node-port-from-nodes" Note
-        "Outside traffic reaches the workload through a NodePort or load balancer, from the address of some node, so the addresses of all nodes are allowed."
-        "Set externalTrafficPolicy: Local to see and allow real client addresses instead.";
+        "Outside traffic reaches the workload through a NodePort or load balancer: in front of a pod on the node that is entered most plugins see the client itself, elsewhere they see that node, so the addresses of all nodes and of the clients are allowed."
+        "Set externalTrafficPolicy: Local to see and allow real client addresses only.";
     CidrSummarised "cidr-summarised" Note
         "Outside addresses were summarised to CIDRs, which adds addresses that were not seen."
         "Raise --max-addresses to list every address.";
@@ -246,6 +246,12 @@ codes! {
     ClosedOnPurpose "closed-on-purpose" Warning
         "The proposal would open a connection that a revision in force was approved to block."
         "Ask who approved that revision before approving; nanoseg review names the connection.";
+    SeenUnguarded "seen-unguarded" Warning
+        "A connection that the proposal would open was first answered while nothing guarded one of its ends: the glass was broken, a policy was rolled back, or the namespace was not enforced."
+        "Ask whether it is needed at other times; approve the rest without it: nanoseg approve --except.";
+    RefusedBefore "refused-before" Warning
+        "The proposal would open a connection that a person refused, or one like it; what changed since is said."
+        "Ask who refused it before approving; approve the rest without it: nanoseg approve --except.";
     AllowedButBlocked "allowed-but-blocked" Warning
         "An approved connection fails since a policy was applied, although the policies allow it: something else blocks it."
         "Look for policies of other kinds, a service mesh, a firewall, or an error of the network plugin; the policy is not rolled back.";

@@ -3,6 +3,7 @@
 use super::lesson::{Tally, decide};
 use super::peer::Peer;
 use super::sightings::{Corroboration, MAX_OBSERVERS, Outcome, Sightings};
+use super::unguarded::UnguardedPeriod;
 use nanoseg_flow::{ActivityWindows, Observers, Opening, Told, Verdict, Views};
 use nanoseg_net::{Protocol, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -109,6 +110,9 @@ pub struct Edge {
     /// What decides the lesson beyond the public fields.
     #[serde(skip)]
     pub tally: Tally,
+    /// The time without a guard in which it was first answered ([`super::Graph::mark_unguarded`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unguarded: Option<UnguardedPeriod>,
 }
 
 impl Edge {
@@ -143,6 +147,7 @@ impl Edge {
             waiting: Observers::default(),
             told: None,
             tally: Tally::default(),
+            unguarded: None,
         }
     }
 
@@ -257,6 +262,12 @@ impl Edge {
         self.evidence
             .sort_by(|a, b| (a.first, a).cmp(&(b.first, b)));
         self.evidence.truncate(Edge::MAX_EVIDENCE);
+    }
+
+    /// How many connections were answered; datagrams that nobody answers count as well.
+    pub fn answered(&self) -> u64 {
+        let of = |verdict| self.verdicts.get(&verdict).copied().unwrap_or_default();
+        of(Verdict::Established).saturating_add(of(Verdict::OneWay))
     }
 
     /// Returns true if no agent is silent that should have seen its answered connections.

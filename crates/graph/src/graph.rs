@@ -65,6 +65,20 @@ impl Graph {
         }
     }
 
+    /// Puts others in the place of edges. What `change` returns nothing for stays shared with other copies of the graph.
+    pub fn update_edges(&mut self, change: impl Fn(&Peer, &Peer, &Edge) -> Option<Edge>) {
+        let all: Vec<_> = self.graph.edge_indices().collect();
+        for index in all {
+            let Some((client, server)) = self.graph.edge_endpoints(index) else {
+                continue;
+            };
+            let (client, server) = (&self.graph[client], &self.graph[server]);
+            if let Some(other) = change(client, server, &self.graph[index]) {
+                self.graph[index] = Arc::new(other);
+            }
+        }
+    }
+
     /// An outside address with the names under which it was looked up: `a.example, b.example (192.0.2.1)`; `None` if
     /// there is no name. A name is what somebody said; the address is what a rule allows.
     pub fn named_address(&self, address: &IpAddr) -> Option<String> {

@@ -3,7 +3,7 @@
 use super::edge::{Edge, Lesson};
 use super::peer::Peer;
 use nanoseg_flow::{FlowRecord, Opening, Verdict};
-use nanoseg_net::Protocol;
+use nanoseg_net::{Protocol, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// The facts that decide the lesson beyond the edge itself.
@@ -17,6 +17,10 @@ pub struct Tally {
     /// A packet showed who opened it. For UDP a known listener shows it as well; for TCP and SCTP
     /// it is an inference (rule: direction-inferred).
     pub opening_seen: bool,
+    /// When it was answered first, as far as who told of it is believed; `None` if it never was, and in edges of earlier
+    /// versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_answered: Option<Timestamp>,
 }
 
 impl Tally {
@@ -40,6 +44,10 @@ impl Tally {
             Opening::Listener => record.protocol == Protocol::Udp,
             Opening::Undecided => false,
         };
+        if matches!(record.verdict, Verdict::Established | Verdict::OneWay) {
+            let first = record.believed_first();
+            self.first_answered = earliest(self.first_answered, Some(first));
+        }
     }
 
     /// Adds what may be counted already: of each count the larger.
@@ -48,6 +56,7 @@ impl Tally {
         self.undeclared_datagrams = self.undeclared_datagrams.max(other.undeclared_datagrams);
         self.dns |= other.dns;
         self.opening_seen |= other.opening_seen;
+        self.first_answered = earliest(self.first_answered, other.first_answered);
     }
 
     /// Adds what was seen elsewhere or at another time.
@@ -60,7 +69,12 @@ impl Tally {
             .saturating_add(other.undeclared_datagrams);
         self.dns |= other.dns;
         self.opening_seen |= other.opening_seen;
+        self.first_answered = earliest(self.first_answered, other.first_answered);
     }
+}
+
+fn earliest(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    one.into_iter().chain(other).min()
 }
 
 /// Decides. The rules in order: an unknown pod never teaches, an established connection always does,

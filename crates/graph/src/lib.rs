@@ -41,6 +41,7 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 mod unattributed;
+mod unguarded;
 mod vantage;
 
 pub use build::{Built, GraphOptions, build, build_after, build_attempts};
@@ -66,4 +67,5 @@ pub use requirement::{
 pub use sightings::{Corroboration, MAX_OBSERVERS, Outcome, Sightings, latest};
 pub use stored_edge::StoredEdge;
 pub use unattributed::{Unattributed, UnattributedReason};
+pub use unguarded::{UnguardedCause, UnguardedPeriod, UnguardedPeriods};
 pub use vantage::{CaptureNodes, Certainty, InView, UnseenPod, Vantage, nodes_of_capture};

@@ -50,6 +50,7 @@ mod tenures;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod told_addresses;
 mod types;
 mod unknown;
 mod value_shape;
@@ -70,6 +71,7 @@ pub use ranges::may_be_of_cluster;
 pub use snapshot_gap::{SnapshotGap, SnapshotGapSpec};
 pub use snapshots::{Snapshot, SnapshotMark};
 pub use tenures::LinkSpan;
+pub use told_addresses::ToldAddresses;
 pub use types::{
     ContainerPort, EndpointSource, HostPort, Namespace, Node, OwnResolvers, Owned, Pod, Service,
     ServiceEndpoint, ServicePort, Workload, WorkloadId,

@@ -1,6 +1,6 @@
 //! What was done: the closed list of actions, each with the facts that belong to it.
 
-use crate::Head;
+use crate::{Digest, Head};
 use nanoseg_net::{Protocol, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -27,6 +27,8 @@ kinds! {
     Approved "approved" "Somebody approved a proposal.";
     AutoApproved "auto-approved" "The rules for automatic approval approved a proposal.";
     Rejected "rejected" "Somebody rejected a proposal.";
+    ConnectionsRejected "connections-rejected" "Somebody approved a proposal without some of its connections: these are rejected.";
+    OpeningExpired "opening-expired" "A temporary opening ended: what was closed before is closed again.";
     DecisionRefused "decision-refused" "A decision was refused: it is outdated, or not possible any more.";
     Applied "applied" "A policy was written.";
     Deleted "deleted" "A policy was deleted.";
@@ -53,6 +55,9 @@ impl fmt::Display for ActionKind {
     }
 }
 
+/// The most connections that one line lists.
+pub const MOST_CONNECTIONS: usize = 50;
+
 /// What was done, with the facts that programs read. In a line the variant is `action`, and its fields are
 /// `details`. A field may be added to a variant only as an optional one, so that earlier lines still read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +78,12 @@ pub enum Action {
         proposal: String,
         /// The reason that the person gave.
         why: String,
+        /// What it opens is closed again at this time; absent: it stays.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
+        /// The policy that is in force when the temporary opening has ended; absent: there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        afterwards: Option<Digest>,
     },
     AutoApproved {
         proposal: String,
@@ -81,6 +92,23 @@ pub enum Action {
         proposal: String,
         /// The reason that the person gave.
         why: String,
+        /// The connections that are not offered again until their traffic changes, the first [`MOST_CONNECTIONS`].
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        connections: Vec<Connection>,
+    },
+    ConnectionsRejected {
+        proposal: String,
+        /// The reason that the person gave.
+        why: String,
+        /// What the approved policy does not allow of the proposal, the first [`MOST_CONNECTIONS`].
+        connections: Vec<Connection>,
+    },
+    OpeningExpired {
+        proposal: String,
+        /// When it was to end.
+        until: Timestamp,
+        /// What is closed again, the first [`MOST_CONNECTIONS`].
+        connections: Vec<Connection>,
     },
     DecisionRefused {
         proposal: String,
@@ -215,6 +243,10 @@ pub enum RefusalKind {
     NotPending,
     /// The proposal was not approved, so it cannot be rolled back.
     NotApproved,
+    /// A connection that is to be left out is not in the proposal, or cannot be left out alone.
+    CannotExcept,
+    /// The proposal cannot be approved for a time.
+    CannotExpire,
 }
 
 /// How a policy in the cluster differs from the approved one.
@@ -277,6 +309,36 @@ pub struct Connection {
     pub port: u16,
 }
 
+/// A text that does not name a connection.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} names no connection; write it as nanoseg review shows it: 'shop/web → shop/db 5432/TCP'"
+)]
+pub struct NoConnection(pub String);
+
+impl std::str::FromStr for Connection {
+    type Err = NoConnection;
+
+    /// Reads what [`Connection`] displays. `->` is an arrow too, and spaces do not count.
+    fn from_str(text: &str) -> Result<Connection, NoConnection> {
+        let parse = || {
+            let (client, rest) = text.split_once('→').or_else(|| text.split_once("->"))?;
+            let (server, port) = rest.trim().rsplit_once(char::is_whitespace)?;
+            let (port, protocol) = port.split_once('/')?;
+            let is_name = |name: &str| !name.is_empty() && !name.contains(char::is_whitespace);
+            let (client, server) = (client.trim(), server.trim());
+            (is_name(client) && is_name(server)).then_some(())?;
+            Some(Connection {
+                client: client.to_owned(),
+                server: server.to_owned(),
+                protocol: Protocol::parse(&protocol.trim().to_ascii_uppercase())?,
+                port: port.trim().parse().ok()?,
+            })
+        };
+        parse().ok_or_else(|| NoConnection(text.to_owned()))
+    }
+}
+
 /// Whether anybody keeps the policies of a namespace as they were approved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keeping {
@@ -294,6 +356,8 @@ impl Action {
             Action::Approved { .. } => ActionKind::Approved,
             Action::AutoApproved { .. } => ActionKind::AutoApproved,
             Action::Rejected { .. } => ActionKind::Rejected,
+            Action::ConnectionsRejected { .. } => ActionKind::ConnectionsRejected,
+            Action::OpeningExpired { .. } => ActionKind::OpeningExpired,
             Action::DecisionRefused { .. } => ActionKind::DecisionRefused,
             Action::Applied => ActionKind::Applied,
             Action::Deleted => ActionKind::Deleted,
@@ -324,6 +388,8 @@ impl Action {
             | Action::Approved { proposal, .. }
             | Action::AutoApproved { proposal }
             | Action::Rejected { proposal, .. }
+            | Action::ConnectionsRejected { proposal, .. }
+            | Action::OpeningExpired { proposal, .. }
             | Action::DecisionRefused { proposal, .. }
             | Action::RolledBack { proposal, .. }
             | Action::AutoRolledBack { proposal, .. } => Some(proposal),

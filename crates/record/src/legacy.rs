@@ -63,9 +63,18 @@ fn of_proposal(kind: ActionKind, reason: &str) -> Option<Action> {
             why,
         },
         ActionKind::Superseded => Action::Superseded { proposal, why },
-        ActionKind::Approved => Action::Approved { proposal, why },
+        ActionKind::Approved => Action::Approved {
+            proposal,
+            why,
+            until: None,
+            afterwards: None,
+        },
         ActionKind::AutoApproved => Action::AutoApproved { proposal },
-        ActionKind::Rejected => Action::Rejected { proposal, why },
+        ActionKind::Rejected => Action::Rejected {
+            proposal,
+            why,
+            connections: Vec::new(),
+        },
         ActionKind::RolledBack => {
             let (to, why) = back_to(&why)?;
             Action::RolledBack { proposal, to, why }

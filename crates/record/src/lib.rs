@@ -35,15 +35,15 @@ mod tests;
 mod verify;
 
 pub use action::{
-    Action, ActionKind, Connection, Drift, Keeping, Mode, RefusalKind, RemainingPolicies,
-    ResetCause,
+    Action, ActionKind, Connection, Drift, Keeping, MOST_CONNECTIONS, Mode, NoConnection,
+    RefusalKind, RemainingPolicies, ResetCause,
 };
 pub use actor::{Actor, CONTROLLER};
 pub use audit::{Audit, Audited, Discontinuity, Witness};
 pub use chain::{Chain, Head, NotAHead};
 pub use digest::{Digest, NotADigest};
 pub use line::{LineError, parse_line, to_line};
-pub use rulings::{NamespaceRuling, Rulings};
+pub use rulings::{NamespaceRuling, OpeningRuling, Rulings};
 pub use tail::{PUBLISHED, Problem, Tail, TailError};
 pub use verify::{Break, Fault, Verifier};
 

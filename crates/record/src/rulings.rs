@@ -2,7 +2,7 @@
 //! last, and how each namespace is segmented. State that says something else was altered
 //! (rule: state-is-what-the-record-proves).
 
-use crate::{Action, ActionKind, Digest, Mode, RecordLine, RemainingPolicies};
+use crate::{Action, ActionKind, Actor, Digest, Mode, RecordLine, RemainingPolicies};
 use nanoseg_net::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +17,21 @@ pub struct Rulings {
 struct PolicyRuling {
     approved: BTreeSet<Digest>,
     wanted: Option<Digest>,
+    /// Policies that hold a temporary opening, and what is left of each when it has ended.
+    temporary: BTreeMap<Digest, Digest>,
+    opening: Option<OpeningRuling>,
+}
+
+/// A temporary opening that has not ended by the last lines about a policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpeningRuling {
+    /// The proposal that was approved for a time.
+    pub proposal: String,
+    pub until: Timestamp,
+    /// The person who approved it.
+    pub by: Actor,
+    /// When that was recorded.
+    pub at: Timestamp,
 }
 
 /// How a namespace is segmented by the last lines about it.
@@ -41,13 +56,16 @@ impl Rulings {
             | ActionKind::AutoApproved
             | ActionKind::RolledBack
             | ActionKind::AutoRolledBack
+            | ActionKind::OpeningExpired
             | ActionKind::Deleted => {
                 let key = (entry.namespace.clone(), entry.object.clone());
                 let policy = self.policies.entry(key).or_default();
-                if entry.action.is_approval() {
+                // What is left of an approved policy without what it opened for a time was approved with it.
+                if entry.action.is_approval() || kind == ActionKind::OpeningExpired {
                     policy.approved.extend(entry.after.clone());
                 }
                 policy.wanted.clone_from(&entry.after);
+                policy.note_opening(line);
             }
             ActionKind::SegmentationAdded
             | ActionKind::ModeChanged
@@ -82,6 +100,18 @@ impl Rulings {
         }
     }
 
+    /// The temporary opening that is in the policy that is to be in force, and has not ended.
+    pub fn opening(&self, namespace: &str, policy: &str) -> Option<&OpeningRuling> {
+        let known = self.policy(namespace, policy)?;
+        let is_in_force = known.temporary.contains_key(known.wanted.as_ref()?);
+        known.opening.as_ref().filter(|_| is_in_force)
+    }
+
+    /// What is left of an approved policy when the temporary opening in it has ended; `None`: it was approved for good.
+    pub fn afterwards(&self, namespace: &str, policy: &str, digest: &Digest) -> Option<&Digest> {
+        self.policy(namespace, policy)?.temporary.get(digest)
+    }
+
     /// Whether a policy with this digest was ever approved under this name.
     pub fn is_approved(&self, namespace: &str, policy: &str, digest: &Digest) -> bool {
         let known = self.policy(namespace, policy);
@@ -107,5 +137,43 @@ impl Rulings {
     fn policy(&self, namespace: &str, policy: &str) -> Option<&PolicyRuling> {
         self.policies
             .get(&(namespace.to_owned(), policy.to_owned()))
+    }
+}
+
+impl PolicyRuling {
+    /// Takes what a ruling says about a temporary opening.
+    fn note_opening(&mut self, line: &RecordLine) {
+        let entry = &line.entry;
+        let Action::Approved {
+            proposal,
+            until,
+            afterwards,
+            ..
+        } = &entry.action
+        else {
+            if entry.action.kind() == ActionKind::OpeningExpired {
+                self.opening = None;
+            }
+            return;
+        };
+        let Some(digest) = &entry.after else { return };
+        match afterwards {
+            Some(afterwards) => {
+                self.approved.insert(afterwards.clone());
+                self.temporary.insert(digest.clone(), afterwards.clone());
+            }
+            None => {
+                self.temporary.remove(digest);
+                self.opening = None;
+            }
+        }
+        if let Some(until) = until {
+            self.opening = Some(OpeningRuling {
+                proposal: proposal.clone(),
+                until: *until,
+                by: entry.actor.clone(),
+                at: line.at,
+            });
+        }
     }
 }

@@ -12,6 +12,25 @@ impl Action {
                 refreshed: true,
                 why,
             } => format!("{proposal} was updated: {why}"),
+            Action::Approved {
+                proposal,
+                why,
+                until: Some(until),
+                ..
+            } => format!("{proposal}, until {until}: {why}"),
+            Action::ConnectionsRejected {
+                proposal,
+                why,
+                connections,
+            } => format!("{proposal} without {}: {why}", list(connections)),
+            Action::OpeningExpired {
+                proposal,
+                until,
+                connections,
+            } => format!(
+                "{proposal} was approved until {until}; closed again: {}",
+                list(connections)
+            ),
             Action::BreakGlassOn {
                 why,
                 policies,
@@ -73,6 +92,7 @@ impl Action {
             | Action::Superseded { why, .. }
             | Action::Approved { why, .. }
             | Action::Rejected { why, .. }
+            | Action::ConnectionsRejected { why, .. }
             | Action::BreakGlassOn { why, .. } => Some(why.clone()),
             Action::AutoApproved { .. } => Some("within the rules of automatic approval".into()),
             Action::RolledBack { to, why, .. } | Action::AutoRolledBack { to, why, .. } => {
@@ -83,6 +103,18 @@ impl Action {
             }
             _ => None,
         }
+    }
+}
+
+/// How many connections a sentence names; all of them are in the details.
+const NAMED: usize = 5;
+
+fn list(connections: &[Connection]) -> String {
+    let named = connections.iter().take(NAMED).map(ToString::to_string);
+    let named: Vec<String> = named.collect();
+    match connections.len().saturating_sub(NAMED) {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
     }
 }
 

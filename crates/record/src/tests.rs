@@ -26,11 +26,24 @@ fn actions() -> Vec<Action> {
         Action::Approved {
             proposal: name(),
             why: text(),
+            until: at,
+            afterwards: Some(Digest::of_bytes(b"x")),
         },
         Action::AutoApproved { proposal: name() },
         Action::Rejected {
             proposal: name(),
             why: text(),
+            connections: vec![connection.clone()],
+        },
+        Action::ConnectionsRejected {
+            proposal: name(),
+            why: text(),
+            connections: vec![connection.clone()],
+        },
+        Action::OpeningExpired {
+            proposal: name(),
+            until: Timestamp::from_secs(1),
+            connections: vec![connection.clone()],
         },
         Action::DecisionRefused {
             proposal: name(),
@@ -481,5 +494,36 @@ fn the_facts_of_a_line_are_in_its_details_and_not_in_its_sentence() {
         let reworded = parse_line(&to_line(&chain.append(reworded, line.at))).unwrap();
         assert_eq!(reworded.entry.action, line.entry.action);
         assert_eq!(reworded.entry.actor, line.entry.actor);
+    }
+}
+
+#[test]
+fn a_connection_is_read_as_it_is_shown_and_what_names_none_is_refused_with_an_example() {
+    for text in [
+        "shop/web → shop/db 5432/TCP",
+        "shop/web -> shop/db  5432/TCP",
+        " shop/web→shop/db 5432/tcp ",
+    ] {
+        let read: Connection = text.parse().expect(text);
+        assert_eq!(read.to_string(), "shop/web → shop/db 5432/TCP");
+    }
+    let outside: Connection = "shop/web → outside:2001:db8::1 443/TCP"
+        .parse()
+        .expect("one");
+    assert_eq!(outside.server, "outside:2001:db8::1");
+    for text in [
+        "",
+        "→",
+        "shop/web",
+        "shop/web → shop/db",
+        "shop/web → shop/db 5432",
+        "shop/web → shop/db 99999/TCP",
+        "shop/web → shop/db 5432/ICMP9",
+        "shop/web → 5432/TCP",
+        "a b → shop/db 1/TCP",
+        "shop/web → shop/db → shop/x 1/TCP",
+    ] {
+        let refused = text.parse::<Connection>().expect_err(text).to_string();
+        assert!(refused.contains("shop/web → shop/db 5432/TCP"), "{refused}");
     }
 }

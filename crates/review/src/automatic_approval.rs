@@ -34,6 +34,12 @@ pub fn may_approve(
     if has(Code::ClosedOnPurpose) {
         return Err("it opens what was closed on purpose".into());
     }
+    if has(Code::SeenUnguarded) {
+        return Err("nothing guarded an end of a connection when it was first seen".into());
+    }
+    if has(Code::RefusedBefore) {
+        return Err("it opens what a person refused before".into());
+    }
     if let Some(code) = UNAPPROVED.into_iter().find(|code| has(*code)) {
         return Err(format!(
             "it is for a workload whose images are not approved: {code}"
@@ -174,6 +180,8 @@ mod tests {
         assert!(check(&impact(&[Code::OneSided]), false).is_err());
         assert!(check(&impact(&[Code::BlockedTraffic]), false).is_err());
         assert!(check(&impact(&[Code::ClosedOnPurpose]), false).is_err());
+        assert!(check(&impact(&[Code::SeenUnguarded]), false).is_err());
+        assert!(check(&impact(&[Code::RefusedBefore]), false).is_err());
         assert!(check(&impact(&[]), true).is_err());
         let coverage = |percent| Impact {
             coverage: percent,

@@ -8,20 +8,25 @@
 mod evidence;
 mod reopens;
 
-use super::{IntendedConnection, Intent, subset};
+use super::{IntendedConnection, Intent, LagCause, PluginLag, denials, subset};
 use evidence::{Failing, Reports};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use nanoseg_evaluate::{BlockedBy, EvaluateError, Evaluation, HostNetwork};
+use nanoseg_evaluate::{EvaluateError, Evaluation, HostNetwork};
 use nanoseg_flow::{FlowRecord, Observer, Verdict};
 use nanoseg_graph::{Edge, Graph, Outcome, Peer, Requiring, ServiceEnforcements, Views};
 use nanoseg_inventory::{Inventory, WorkloadId};
-use nanoseg_net::Timestamp;
+use nanoseg_net::{Direction, Timestamp};
 use std::collections::BTreeSet;
 use std::fmt;
 
 /// The time that network plugins may need to enforce an applied policy, in seconds. What is tried within it proves
 /// nothing, whether it works or not.
 pub const ENFORCEMENT_DELAY: i64 = 5;
+
+/// The same in this cluster: longer if the plugin needed longer lately (rule: plugin-lag-is-measured).
+pub fn enforcement_delay(lag: &PluginLag) -> i64 {
+    lag.seconds(LagCause::PolicyChange, ENFORCEMENT_DELAY)
+}
 
 /// A change of a workload's policy.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +57,8 @@ pub struct EffectInputs<'a> {
     pub inventory: &'a Inventory,
     /// Where the network plugin checks connections through Services.
     pub enforcement: &'a ServiceEnforcements,
+    /// What the network plugin needed lately: what fails for no longer proves nothing.
+    pub plugin_lag: &'a PluginLag,
     pub now: Timestamp,
 }
 
@@ -202,6 +209,9 @@ fn candidates<'a>(change: &Change<'a>, inputs: &EffectInputs<'a>) -> Vec<Candida
         inventory: inputs.inventory,
         views: inputs.views,
         applied_at: change.applied_at,
+        new_pod: inputs
+            .plugin_lag
+            .seconds(LagCause::PodStart, evidence::NEW_POD),
         now: inputs.now,
     };
     let own = Peer::Workload(change.workload.clone());
@@ -279,12 +289,13 @@ impl EffectCheck<'_> {
         };
         let needed = requiring.of(client, server, known, Requiring::NOT_TAUGHT);
         let denies = |evaluation: &Evaluation, own_end: bool| {
-            let blocked = needed.iter().flat_map(|r| evaluation.blocked(r));
-            blocked.into_iter().any(|blocked| match blocked.by {
-                BlockedBy::Ingress(_) => !own_end || **server == self.own,
-                BlockedBy::Egress(_) => !own_end || **client == self.own,
-                BlockedBy::UnknownWorkload(_) => false,
-            })
+            // It was not answered since: none of the ways in which it may be seen excuses another.
+            denials(&needed, false, evaluation)
+                .iter()
+                .any(|denial| match denial.at {
+                    Direction::Ingress => !own_end || **server == self.own,
+                    Direction::Egress => !own_end || **client == self.own,
+                })
         };
         let denied = denies(&self.after, true);
         // What the other end's policy denies is checked for that workload, and what a rollback would not open is no

@@ -11,15 +11,16 @@ mod findings;
 mod tests;
 
 use super::digest::policy_digest;
-use super::resources::{FindingLine, Impact, WouldBlock};
+use super::resources::{ChangeLine, FindingLine, Impact, WouldBlock};
 use super::{IntendedConnection, Intent, Violation, subset};
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use nanoseg_evaluate::{BlockedBy, EvaluateError, Evaluation, HostNetwork};
 use nanoseg_finding::Finding;
-use nanoseg_graph::{Edge, Graph, Peer, Requirement, Requiring, ServiceEnforcements};
+use nanoseg_graph::{Edge, Graph, Lesson, Peer, Requirement, Requiring, ServiceEnforcements};
 use nanoseg_inventory::{Inventory, WorkloadId};
 use nanoseg_net::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// The longest list in a proposal; the totals are listed as well. An object in etcd has at most 1.5 MiB.
@@ -53,6 +54,9 @@ pub struct ImpactInputs<'a> {
     pub now: Timestamp,
 }
 
+/// The most of what a policy closes that is kept to be compared.
+const MOST_CLOSED: usize = 500;
+
 /// The impact of a proposal, and what it is meant to do.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Assessment {
@@ -60,6 +64,17 @@ pub struct Assessment {
     pub impact: Impact,
     /// For the controller, in full.
     pub intent: Intent,
+    pub opens: Opens,
+    /// What it closes as a change of a policy; empty for a first one, which closes everything else.
+    pub closes: BTreeSet<ChangeLine>,
+}
+
+/// The known connections that a policy newly allows.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Opens {
+    pub all: BTreeSet<IntendedConnection>,
+    /// Those of them that look names up.
+    pub lookups: BTreeSet<IntendedConnection>,
 }
 
 impl From<Impact> for Assessment {
@@ -67,7 +82,7 @@ impl From<Impact> for Assessment {
     fn from(impact: Impact) -> Self {
         Assessment {
             impact,
-            intent: Intent::default(),
+            ..Assessment::default()
         }
     }
 }
@@ -88,7 +103,11 @@ pub fn assess(inputs: &ImpactInputs<'_>) -> Result<Assessment, EvaluateError> {
     let sides = PolicyStates::of(inputs);
     let changes = connections::compare(inputs, &sides)?;
     let edges = PolicyEffect::of(inputs, &sides)?;
-    let intent = edges.intent();
+    let (intent, opens) = (edges.intent(), edges.opens());
+    let closes = match inputs.base {
+        Some(_) => changes.lost.iter().take(MOST_CLOSED).cloned().collect(),
+        None => BTreeSet::new(),
+    };
     let mut findings = findings::lines(inputs, &edges);
     let gained_total = changes.gained.len();
     let would_block: Vec<WouldBlock> = edges.blocked.iter().map(evidence::would_block).collect();
@@ -112,6 +131,8 @@ pub fn assess(inputs: &ImpactInputs<'_>) -> Result<Assessment, EvaluateError> {
         gained: cut(changes.gained),
         gained_total: number(gained_total),
         lost_total: number(changes.lost.len()),
+        closed_groups: changes.closed_groups,
+        refused: Vec::new(),
         lost: cut(changes.lost),
         findings: cut_findings(findings),
         would_block: cut(would_block),
@@ -123,7 +144,12 @@ pub fn assess(inputs: &ImpactInputs<'_>) -> Result<Assessment, EvaluateError> {
             .coverage
             .map(|share| (share.clamp(0.0, 1.0) * 100.0) as u8),
     };
-    Ok(Assessment { impact, intent })
+    Ok(Assessment {
+        impact,
+        intent,
+        opens,
+        closes,
+    })
 }
 
 fn cut<T>(mut list: Vec<T>) -> Vec<T> {
@@ -257,16 +283,37 @@ impl<'a> PolicyEffect<'a> {
 
     /// All of it, as it is kept with the revision.
     fn intent(&self) -> Intent {
-        let connection = |seen: &WorkloadEdge<'_>| IntendedConnection {
-            client: seen.client.clone(),
-            server: seen.server.clone(),
-            protocol: seen.edge.protocol,
-            port: seen.edge.port,
-        };
         Intent::new(
-            self.allowed.iter().map(connection),
-            self.blocked.iter().map(connection),
+            self.allowed.iter().map(WorkloadEdge::connection),
+            self.blocked.iter().map(WorkloadEdge::connection),
         )
+    }
+
+    /// What is new of it.
+    fn opens(&self) -> Opens {
+        let new = || self.allowed.iter().filter(|seen| seen.is_new);
+        let lookups = new().filter(|seen| seen.edge.tally.dns || is_implied(seen.edge));
+        let bounded = |all: Vec<IntendedConnection>| Intent::new(all, []).allows;
+        Opens {
+            all: bounded(new().map(WorkloadEdge::connection).collect()),
+            lookups: bounded(lookups.map(WorkloadEdge::connection).collect()),
+        }
+    }
+}
+
+/// Only lookups of names are implied.
+fn is_implied(edge: &Edge) -> bool {
+    matches!(edge.lesson, Lesson::Implied(_))
+}
+
+impl WorkloadEdge<'_> {
+    fn connection(&self) -> IntendedConnection {
+        IntendedConnection {
+            client: self.client.clone(),
+            server: self.server.clone(),
+            protocol: self.edge.protocol,
+            port: self.edge.port,
+        }
     }
 }
 

@@ -54,6 +54,14 @@ impl Intent {
         }
     }
 
+    /// Notes that what was allowed for a time is closed.
+    pub(crate) fn shut(&mut self, connection: &IntendedConnection) {
+        self.allows.remove(connection);
+        if self.blocks.len() < MOST_CONNECTIONS {
+            self.blocks.insert(connection.clone());
+        }
+    }
+
     /// Notes that a person refused to open the connection: from now on it is closed on purpose.
     pub(crate) fn close(&mut self, connection: &IntendedConnection) {
         if let Some(connection) = self.allows.take(connection) {

@@ -7,15 +7,17 @@ mod segmentation;
 mod waiting;
 
 pub use decision::{
-    DecisionOutcome, ProposalDecision, ProposalDecisionSpec, ProposalDecisionStatus, Verb,
+    ConnectionRef, DecisionOutcome, MOST_EXCEPTED, ProposalDecision, ProposalDecisionSpec,
+    ProposalDecisionStatus, Verb,
 };
 pub use proposal::{
-    ChangeLine, EvidenceLine, FindingLine, Impact, Phase, PolicyProposal, PolicyProposalSpec,
-    PolicyProposalStatus, WorkloadRef, WouldBlock, risk_rank,
+    ChangeLine, ClosedGroup, EvidenceLine, FindingLine, Impact, Phase, PolicyProposal,
+    PolicyProposalSpec, PolicyProposalStatus, RefusedLine, SeenUnguarded, WorkloadRef, WouldBlock,
+    risk_rank,
 };
 pub use segmentation::{
-    Approval, ApprovalMode, AutomaticRules, LearningCriteria, OnDelete, Segmentation,
-    SegmentationCounts, SegmentationSpec, SegmentationStatus, ServiceEnforcementMode,
+    Approval, ApprovalMode, AutomaticRules, LearningCriteria, OnDelete, OpeningStatus,
+    Segmentation, SegmentationCounts, SegmentationSpec, SegmentationStatus, ServiceEnforcementMode,
 };
 
 pub use nanoseg_record::Mode;

@@ -8,6 +8,7 @@
 mod adopt;
 mod change;
 mod decide;
+mod opening;
 mod propose;
 mod proven;
 mod rollback;
@@ -16,19 +17,21 @@ mod stage;
 mod tests;
 
 pub use change::AppliedChange;
-pub use decide::{Decision, Refusal};
+pub use decide::{Amendment, Decision, Refusal};
+pub use opening::{LONGEST_OPENING, NoOpening, SHORTEST_OPENING, Temporary, TemporaryOpening};
 pub use propose::{DesiredPolicy, Need};
 pub use proven::Unproven;
 pub use stage::{ApprovedRevision, Ruling, Stage};
 
 use super::digest::policy_digest;
-use super::resources::Impact;
-use super::{IntendedConnection, Intent};
+use super::resources::{ChangeLine, Impact};
+use super::{IntendedConnection, Intent, Opens};
 use k8s_openapi::api::networking::v1::NetworkPolicySpec;
 use nanoseg_inventory::WorkloadId;
 use nanoseg_net::Timestamp;
-use nanoseg_record::{Action, Actor, Digest, Entry};
+use nanoseg_record::{Action, Actor, Connection, Digest, Entry};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// How many closed proposals that nobody approved are kept per workload.
 const KEPT: usize = 20;
@@ -59,6 +62,21 @@ pub struct WorkloadState {
     /// Set by a rollback, cleared when a person approves: until then nothing is approved automatically.
     #[serde(default)]
     pub awaits_person: bool,
+    /// What the policy allows for a time only.
+    #[serde(default)]
+    pub opening: Option<TemporaryOpening>,
+    /// What was looked at and not proposed, because a person had rejected it: it is not looked at again.
+    #[serde(default)]
+    pub answered: Option<AnsweredPolicy>,
+}
+
+/// A desired policy that a person has answered already.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnsweredPolicy {
+    pub policy: Digest,
+    pub basis: Digest,
+    /// The revision that it would change.
+    pub base: Option<u32>,
 }
 
 /// A proposed change.
@@ -88,6 +106,21 @@ pub struct Proposal {
     /// It has the policy that is in the cluster and that the state did not know.
     #[serde(default)]
     pub adopts: bool,
+    /// What it newly allows, while it is open.
+    #[serde(default)]
+    pub opens: Opens,
+    /// What it closes, while it is open.
+    #[serde(default)]
+    pub closes: BTreeSet<ChangeLine>,
+    /// What is left of it when the workload's temporary opening ends.
+    #[serde(default)]
+    pub temporary: Option<Temporary>,
+    /// What it was approved without.
+    #[serde(default)]
+    pub except: Vec<Connection>,
+    /// What it opens is closed again at this time.
+    #[serde(default)]
+    pub open_until: Option<Timestamp>,
     #[serde(flatten)]
     pub stage: Stage,
     /// The time when the phase last changed.
@@ -111,6 +144,12 @@ pub struct Revision {
     /// What it was approved to do. Empty for a revision of a version that did not keep it.
     #[serde(default)]
     pub intent: Intent,
+    /// What is left of it when a temporary opening ends.
+    #[serde(default)]
+    pub temporary: Option<Temporary>,
+    /// It is what was left of another one: no change that somebody approved.
+    #[serde(default)]
+    pub is_rest: bool,
 }
 
 /// The policy in the cluster that nanoseg wrote.
@@ -159,6 +198,8 @@ impl WorkloadState {
             taken: None,
             degraded: None,
             awaits_person: false,
+            opening: None,
+            answered: None,
         }
     }
 
@@ -271,7 +312,7 @@ impl WorkloadState {
     fn prune(&mut self) {
         let over = |p: &Proposal| match &p.stage {
             Stage::Rejected(_) | Stage::Superseded(None) => Some(0),
-            Stage::Superseded(Some(_)) | Stage::RolledBack(_) => Some(1),
+            Stage::Superseded(Some(_)) | Stage::RolledBack(_) | Stage::Expired(_) => Some(1),
             Stage::Pending | Stage::Approved(_) | Stage::Applied(_) => None,
         };
         let mut room = [KEPT, KEPT_APPROVED];
@@ -322,6 +363,8 @@ impl Proposal {
     fn turn(&mut self, stage: Stage, at: Timestamp) {
         if self.stage.phase() != stage.phase() {
             self.since = at;
+            // These are for the decision.
+            (self.opens, self.closes) = (Opens::default(), BTreeSet::new());
         }
         self.stage = stage;
     }

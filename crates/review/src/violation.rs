@@ -12,10 +12,10 @@ pub use kind::{PeerKind, ViolationKind};
 pub use ledger::{Noted, Recorded, ViolationLedger};
 pub use pending::{PendingViolation, PendingViolations};
 
-use super::subset;
+use super::{Denial, denials, subset};
 use attribution::Neighbours;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use nanoseg_evaluate::{BlockedBy, EvaluateError, Evaluation, HostNetwork};
+use nanoseg_evaluate::{EvaluateError, Evaluation, HostNetwork};
 use nanoseg_flow::Verdict;
 use nanoseg_graph::{Edge, EdgeKey, Graph, Peer, Requirement, Requiring, ServiceEnforcements};
 use nanoseg_inventory::{Inventory, WorkloadId};
@@ -89,42 +89,13 @@ pub fn violations(
     managed: &BTreeSet<WorkloadId>,
     since: &BTreeMap<WorkloadId, Timestamp>,
 ) -> Result<Vec<Violation>, EvaluateError> {
-    let concerned = |peer: &Peer, last: Timestamp| {
-        let id = peer.workload().filter(|id| managed.contains(id));
-        id.and_then(|id| since.get(id))
-            .is_some_and(|at| last >= *at)
-    };
     // The evaluation is built only if there is something to evaluate.
-    let edges: Vec<Suspect<'_>> = graph
-        .edges()
-        .into_iter()
-        .filter_map(|(client, server, edge)| {
-            // Who tells of it cannot move it before the policy (rule: told-by-the-receivers-clock).
-            let last = edge.believed_last().filter(|_| edge.connections() > 0)?;
-            let (at_client, at_server) = (concerned(client, last), concerned(server, last));
-            (at_client || at_server).then_some(Suspect {
-                client,
-                server,
-                edge,
-                at_client,
-                at_server,
-            })
-        })
-        .collect();
-    if edges.is_empty() {
+    let suspects = suspects(graph, managed, since);
+    if suspects.is_empty() {
         return Ok(Vec::new());
     }
     let neighbours = Neighbours::new(graph, inventory);
-    let mut peers: BTreeSet<&WorkloadId> = BTreeSet::new();
-    for suspect in &edges {
-        for peer in [suspect.client, suspect.server] {
-            peers.extend(peer.workload());
-            peers.extend(neighbours.of(peer, suspect.edge));
-        }
-    }
-    let small = subset::of_workloads(inventory, &peers);
-    let selecting = subset::policies_selecting(enforced, &small);
-    let evaluation = Evaluation::new(&small, selecting.iter().copied(), HostNetwork::Exact)?;
+    let evaluation = evaluation_around(&suspects, &neighbours, inventory, enforced)?;
     let requiring = Requiring {
         graph,
         inventory,
@@ -132,7 +103,7 @@ pub fn violations(
     };
     let listeners = KnownListeners::build(graph, inventory);
     let mut found = Vec::new();
-    for suspect in edges {
+    for suspect in suspects {
         let Suspect {
             client,
             server,
@@ -140,15 +111,12 @@ pub fn violations(
             ..
         } = suspect;
         let needed = requiring.of(client, server, edge, Requiring::NOT_TAUGHT);
-        let denied = needed.into_iter().filter_map(|requirement| {
-            let at = suspect.denied_at(&requirement, &evaluation)?;
-            Some((requirement, at))
-        });
-        let denied: Vec<(Requirement, Direction)> = denied.collect();
+        let denied = suspect.denied(&needed, &evaluation);
         if denied.is_empty() || neighbours.explain(client, server, edge, &requiring, &evaluation) {
             continue;
         }
         let attributed = neighbours.attributed(client, server, edge);
+        let may_be_proposed = listeners.may_be_proposed(client, server, edge);
         for (requirement, denied_at) in denied {
             found.push(Violation {
                 client: client.clone(),
@@ -160,7 +128,7 @@ pub fn violations(
                 last: edge.believed_last().unwrap_or_default(),
                 connections: edge.connections(),
                 requirement,
-                may_be_proposed: listeners.may_be_proposed(client, server, edge),
+                may_be_proposed,
                 denied_at,
                 attributed,
                 sample: Sample::of(edge),
@@ -168,6 +136,52 @@ pub fn violations(
         }
     }
     Ok(found)
+}
+
+/// The edges with traffic since the policy of a workload of ours was applied.
+fn suspects<'g>(
+    graph: &'g Graph,
+    managed: &BTreeSet<WorkloadId>,
+    since: &BTreeMap<WorkloadId, Timestamp>,
+) -> Vec<Suspect<'g>> {
+    let concerned = |peer: &Peer, last: Timestamp| {
+        let id = peer.workload().filter(|id| managed.contains(id));
+        id.and_then(|id| since.get(id))
+            .is_some_and(|at| last >= *at)
+    };
+    let edges = graph.edges().into_iter();
+    let suspects = edges.filter_map(|(client, server, edge)| {
+        // Who tells of it cannot move it before the policy (rule: told-by-the-receivers-clock).
+        let last = edge.believed_last().filter(|_| edge.connections() > 0)?;
+        let (at_client, at_server) = (concerned(client, last), concerned(server, last));
+        (at_client || at_server).then_some(Suspect {
+            client,
+            server,
+            edge,
+            at_client,
+            at_server,
+        })
+    });
+    suspects.collect()
+}
+
+/// What the policies in force allow the ends of the suspects, and whoever these may be.
+fn evaluation_around(
+    suspects: &[Suspect<'_>],
+    neighbours: &Neighbours<'_>,
+    inventory: &Inventory,
+    enforced: &[NetworkPolicy],
+) -> Result<Evaluation, EvaluateError> {
+    let mut peers: BTreeSet<&WorkloadId> = BTreeSet::new();
+    for suspect in suspects {
+        for peer in [suspect.client, suspect.server] {
+            peers.extend(peer.workload());
+            peers.extend(neighbours.of(peer, suspect.edge));
+        }
+    }
+    let small = subset::of_workloads(inventory, &peers);
+    let selecting = subset::policies_selecting(enforced, &small);
+    Evaluation::new(&small, selecting.iter().copied(), HostNetwork::Exact)
 }
 
 /// Returns the requirements of connections of `managed` workloads that were attempted, never succeeded, and are
@@ -230,15 +244,29 @@ struct Suspect<'a> {
 }
 
 impl Suspect<'_> {
-    /// Returns the end that is ours and whose policies deny the requirement: the server's, if both do.
-    fn denied_at(&self, requirement: &Requirement, evaluation: &Evaluation) -> Option<Direction> {
-        let blocked = evaluation.blocked(requirement);
-        let denied = blocked.iter().filter_map(|blocked| match blocked.by {
-            BlockedBy::Egress(_) => self.at_client.then_some(Direction::Egress),
-            BlockedBy::Ingress(_) => self.at_server.then_some(Direction::Ingress),
-            BlockedBy::UnknownWorkload(_) => None,
+    /// Returns what the policies of the ends that are ours deny, each requirement once, with that end: the server's, if
+    /// both do.
+    fn denied(
+        &self,
+        needed: &[Requirement],
+        evaluation: &Evaluation,
+    ) -> BTreeMap<Requirement, Direction> {
+        let answered = self.edge.verdicts.keys();
+        let mut answered = answered.filter(|v| matches!(v, Verdict::Established | Verdict::OneWay));
+        let mut all = denials(needed, answered.next().is_some(), evaluation);
+        all.retain(|denial| match denial.at {
+            Direction::Egress => self.at_client,
+            Direction::Ingress => self.at_server,
         });
-        denied.min()
+        let mut denied = BTreeMap::new();
+        for Denial {
+            requirement, at, ..
+        } in all
+        {
+            let known = denied.entry(requirement).or_insert(at);
+            *known = at.min(*known);
+        }
+        denied
     }
 }
 

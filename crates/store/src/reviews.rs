@@ -54,6 +54,8 @@ pub struct Loaded {
     pub record_head: Option<(u64, String)>,
     /// In order of UID.
     pub departed: Vec<DepartedPod>,
+    /// What is remembered of each namespace, in order.
+    pub memories: Vec<(String, String)>,
 }
 
 /// A namespace that is segmented.
@@ -112,6 +114,8 @@ pub struct Commit {
     pub forget_departed_before: Option<Timestamp>,
     /// Break-glass entries, by namespace and time, whose line of the record is in this commit.
     pub recorded_break_glass: Vec<(String, Timestamp)>,
+    /// What is remembered of namespaces, to be put or replaced.
+    pub memories: Vec<(String, String)>,
 }
 
 impl Commit {

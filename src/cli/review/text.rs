@@ -4,7 +4,10 @@ use crate::cli::style::Style;
 use crate::report::diff::{DiffLine, diff};
 use crate::report::escape;
 use crate::report::table::{Align, Table};
-use crate::review::resources::{ChangeLine, EvidenceLine, PolicyProposal, Verb, WouldBlock};
+use crate::review::outline::{self, OutlineLine};
+use crate::review::resources::{
+    ChangeLine, EvidenceLine, PolicyProposal, RefusedLine, Verb, WouldBlock,
+};
 use anyhow::Context;
 use k8s_openapi::api::networking::v1::NetworkPolicySpec;
 use kube::ResourceExt;
@@ -17,10 +20,14 @@ pub fn render(proposal: &PolicyProposal, style: Style) -> anyhow::Result<String>
     };
     let review = &proposal.spec.review;
     out.header(proposal);
-    out.changes("opens", &review.gained, review.gained_total, "+");
-    out.changes("closes", &review.lost, review.lost_total, "-");
-    out.findings(proposal);
+    out.outline(proposal);
+    if proposal.spec.base.is_some() || review.closed_groups.is_empty() {
+        out.changes("opens", &review.gained, review.gained_total, "+");
+        out.changes("closes", &review.lost, review.lost_total, "-");
+    }
     out.would_block(&review.would_block, review.would_block_total);
+    out.refused(&review.refused);
+    out.findings(proposal);
     out.evidence(&review.evidence, review.evidence_total);
     out.policy(proposal.spec.base.as_ref(), &proposal.spec.policy)?;
     out.decide(proposal);
@@ -72,6 +79,15 @@ impl Printer {
         let why = status.reason.filter(|why| !why.is_empty());
         let why = why.map_or(String::new(), |why| format!(": {why}"));
         self.field("phase", &clean(&format!("{:?}{by}{why}", proposal.phase())));
+        let until = status.open_until.as_ref().map(|until| until.0.to_string());
+        self.field("open until", &until.unwrap_or_default());
+        let without: Vec<String> = status
+            .except
+            .iter()
+            .filter_map(|one| one.connection())
+            .map(|one| one.to_string())
+            .collect();
+        self.field("without", &clean(&without.join(", ")));
         self.field("message", &clean(&status.message.unwrap_or_default()));
         self.field("reason", &clean(&review.reason));
         let risk = match review.risk.as_str() {
@@ -109,6 +125,67 @@ impl Printer {
             self.line(&line);
         }
         self.rest(list.len(), total);
+    }
+
+    /// What the policy allows and closes in short. The full list of what a first policy closes is everything else.
+    fn outline(&mut self, proposal: &PolicyProposal) {
+        let review = &proposal.spec.review;
+        let namespace = proposal.namespace().unwrap_or_default();
+        let own = format!("{namespace}/{}", proposal.spec.workload.name);
+        let seen = outline::allowed(&own, &review.evidence);
+        if !seen.is_empty() {
+            self.heading("allows what was seen");
+            self.outline_lines(&seen);
+            self.rest(review.evidence.len(), review.evidence_total);
+        }
+        let closed = outline::closed(review);
+        if closed.is_empty() {
+            return;
+        }
+        self.heading(match proposal.spec.base {
+            Some(_) => "closes, in short",
+            None => "closes everything else",
+        });
+        self.outline_lines(&closed);
+    }
+
+    fn outline_lines(&mut self, lines: &[OutlineLine]) {
+        let left = Align::Left;
+        let mut table = Table::new([("", left), ("", left), ("", left)]);
+        for one in lines {
+            let direction = format!("  {:<4}", one.direction);
+            table.row([direction, one.ends.clone(), one.ports.clone()]);
+        }
+        let text = table.render();
+        // The header is empty.
+        let rows = text
+            .lines()
+            .skip(1)
+            .map(|line| line.trim_end().to_owned() + "\n");
+        self.text.extend(rows);
+    }
+
+    /// What people refused before: what is left out, and what is offered again.
+    fn refused(&mut self, refused: &[RefusedLine]) {
+        if refused.is_empty() {
+            return;
+        }
+        self.heading("refused before");
+        for one in refused {
+            let name = format!("{} → {} {}", one.client, one.server, one.port);
+            let who = format!(
+                "{} at {} ({})",
+                one.refused_by, one.refused_at, one.proposal
+            );
+            let line = match one.change {
+                None => clean(&format!("  - {name}: left out, refused by {who}")),
+                Some(_) => {
+                    let line = format!("  + {name}: refused by {who}; {}", one.message);
+                    self.style.yellow(&clean(&line))
+                }
+            };
+            self.line(&line);
+        }
     }
 
     /// How many entries are hidden: lists in a proposal are cut.
@@ -184,19 +261,15 @@ impl Printer {
         self.heading("evidence");
         let (left, right) = (Align::Left, Align::Right);
         let mut table = Table::new([
-            ("  CLIENT", left),
-            ("SERVER", left),
-            ("PORT", left),
-            ("CONNECTIONS", right),
+            ("  CONNECTION", left),
+            ("COUNT", right),
             ("FIRST SEEN", left),
             ("LAST SEEN", left),
             ("NOTES", left),
         ]);
         for one in list {
             table.row([
-                format!("  {}", one.client),
-                one.server.clone(),
-                one.port.clone(),
+                format!("  {} → {} {}", one.client, one.server, one.port),
                 one.connections.to_string(),
                 one.first_seen.clone(),
                 one.last_seen.clone(),
@@ -248,6 +321,22 @@ impl Printer {
             let verb = format!("{verb:?}").to_lowercase();
             let line = format!("  {program} {verb} {name} -n {namespace} --reason …");
             self.line(&clean(&line));
+        }
+        let review = &proposal.spec.review;
+        if let Some(one) = review
+            .evidence
+            .first()
+            .filter(|_| review.evidence.len() > 1)
+        {
+            let named = format!("{} → {} {}", one.client, one.server, one.port);
+            self.line(&clean(&format!(
+                "  {program} approve {name} -n {namespace} --except '{named}' --reason …"
+            )));
+        }
+        if proposal.spec.base.is_some() && review.lost_total == 0 && review.gained_total > 0 {
+            self.line(&clean(&format!(
+                "  {program} approve {name} -n {namespace} --for 2h --reason …"
+            )));
         }
     }
 }

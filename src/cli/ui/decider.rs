@@ -59,5 +59,7 @@ fn decide(args: &DecideArgs, request: &DecisionRequest) -> anyhow::Result<String
         proposal: &proposal,
         verb: request.verb,
         reason: &request.reason,
+        except: &request.except,
+        open_for: request.open_for,
     })
 }

@@ -4,8 +4,8 @@ use super::in_force::InForce;
 use super::observation::{ClusterView, Observation, Touched};
 use super::state::EngineState;
 use super::{
-    Engine, adopt, auto_rollback, coverage, default_deny, open_directions, propose, segments,
-    violations,
+    Engine, adopt, auto_rollback, coverage, default_deny, memories, open_directions, propose,
+    segments, violations,
 };
 use crate::controller::controller_metrics::ClusterCounts;
 use crate::inventory::WorkloadId;
@@ -41,6 +41,8 @@ impl Engine {
         let engine_state = &mut self.parts.engine_state;
         segments::forget_left(engine_state, now);
         default_deny::end_unwanted(engine_state, now);
+        // The controller may have rolled back by itself.
+        memories::note_unguarded(engine_state, now);
     }
 
     /// Brings the graph up to date. Returns what is to be reviewed.
@@ -76,11 +78,19 @@ impl Engine {
     fn review(&mut self, only: Option<BTreeSet<WorkloadId>>, now: Timestamp) -> Reviewed {
         let (engine_state, observation) = (&mut self.parts.engine_state, &self.parts.observation);
         let mut view = observation.view(only);
+        view.graph.mark_unguarded(&engine_state.memories.periods());
         let uncovered = coverage::find(engine_state, observation);
         let open = uncovered.values();
         let open = open.flat_map(|one| one.findings(&observation.inventory));
         view.findings.extend(open);
-        self.unknown = adopt::find(engine_state, observation);
+        let unknown = adopt::find(engine_state, observation);
+        // (rule: unknown-policy-is-adopted)
+        if unknown != self.unknown
+            && let Some(words) = adopt::words(&unknown)
+        {
+            tracing::warn!("{words}");
+        }
+        self.unknown = unknown;
         let unknown = adopt::findings(observation, &self.unknown);
         view.findings.extend(unknown);
         let mut in_force = InForce::build(engine_state, observation);
@@ -148,7 +158,9 @@ impl Engine {
         segments::retire_gone(engine_state, &observation.inventory, now);
         self.due = segments::next_due(engine_state, now);
         self.publish_all = true;
+        observation.measure_plugin_lag(&applied(engine_state), now);
         let (metrics, uncovered) = (&self.parts.controller_metrics, reviewed.uncovered);
+        metrics.set_plugin_lag(&observation.plugin_lag);
         metrics.set_counts(&ClusterCounts {
             nodes_without_agent: self.without_agent.len(),
             unknown_policies: self.unknown.values().map(BTreeSet::len).sum(),
@@ -156,12 +168,23 @@ impl Engine {
             ..counts(engine_state, observation)
         });
         metrics.set_out_of_bounds(&observation.built.out_of_bounds);
+        metrics.set_told_addresses(observation.inventory.told_addresses);
         self.uncovered = uncovered;
         self.foreign_pods = coverage::foreign_pods(observation, &reviewed.in_force);
         observation.add_cost(began.elapsed());
         let graph = Arc::new(reviewed.view.graph);
         self.parts.graph.send_replace(Some(graph));
     }
+}
+
+/// The workloads with a policy of ours, and since when it is as it is.
+fn applied(engine_state: &EngineState) -> BTreeMap<WorkloadId, Timestamp> {
+    let states = engine_state.states().iter();
+    let applied = states.filter_map(|(id, state)| {
+        let applied = state.applied.as_ref()?;
+        applied.revision.is_some().then(|| (id.clone(), applied.at))
+    });
+    applied.collect()
 }
 
 fn counts(engine_state: &EngineState, observation: &Observation) -> ClusterCounts {
@@ -187,6 +210,9 @@ fn counts(engine_state: &EngineState, observation: &Observation) -> ClusterCount
         open_proposals: count(|state| state.open().is_some()),
         degraded: count(|state| state.degraded.is_some()),
         open_directions: engine_state.open_directions().iter().count(),
+        temporary_openings: count(|state| state.opening.is_some()),
+        refused: engine_state.memories.refused(),
+        forgotten_refusals: engine_state.memories.forgotten(),
         altered: engine_state.altered.len(),
         ..ClusterCounts::default()
     }

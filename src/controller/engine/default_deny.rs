@@ -94,6 +94,8 @@ fn propose_one(
             &others,
         ),
         asked_by_blocked: false,
+        is_changed: false,
+        temporary: None,
     };
     let fresh = WorkloadState::new(id.clone(), DEFAULT_DENY.to_owned());
     let known = engine_state.states().get(&id);

@@ -29,6 +29,8 @@ fn words(action: ActionKind) -> Option<(Severity, &'static str, &'static str)> {
         ActionKind::Proposed => (Normal, "PolicyProposed", "Propose"),
         ActionKind::Approved | ActionKind::AutoApproved => (Normal, "PolicyApproved", "Decide"),
         ActionKind::Rejected => (Normal, "PolicyRejected", "Decide"),
+        ActionKind::ConnectionsRejected => (Normal, "ConnectionsRejected", "Decide"),
+        ActionKind::OpeningExpired => (Normal, "OpeningExpired", "Expire"),
         ActionKind::DecisionRefused => (Warning, "DecisionRefused", "Decide"),
         ActionKind::Applied | ActionKind::Adopted => (Normal, "PolicyApplied", "Apply"),
         ActionKind::Deleted => (Normal, "PolicyDeleted", "Delete"),

@@ -13,6 +13,7 @@ use crate::graph::{
 use crate::inventory::{Inventory, OwnerRule, WorkloadId, foreign_policies, is_ours};
 use crate::net::{TimeSpans, Timestamp};
 use crate::pipeline::LiveGraph;
+use crate::review::PluginLag;
 use crate::risk::{Approved, SharedFindings, standing_warnings};
 use crate::store::StoreLimits;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -29,6 +30,8 @@ const SHARE: u32 = 3;
 /// duration).
 const COUNT_EVERY: Duration = Duration::from_secs(30);
 const COUNT_SHARE: u32 = 20;
+/// The plugin's lag is measured by what began in so many seconds.
+const LAG_MEASURED: i64 = 300;
 
 /// What has changed since the last cycle.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +98,8 @@ pub struct Observation {
     caught_up: Timestamp,
     /// Batches came that the graph does not have.
     has_new: bool,
+    /// An agent told other addresses of its node than before.
+    has_told: bool,
     /// Batches came that cannot be added edge by edge.
     incomplete: bool,
     /// Counts and times of known edges do not include the last batches.
@@ -108,6 +113,10 @@ pub struct Observation {
     pub learning: Option<Learning>,
     /// Which findings nearly all workloads share, as of the last full build.
     pub shared: SharedFindings,
+    /// What the network plugin needed lately.
+    pub plugin_lag: PluginLag,
+    /// When that was measured last.
+    lag_measured: Option<Timestamp>,
 }
 
 impl Observation {
@@ -124,6 +133,7 @@ impl Observation {
             generation: None,
             caught_up: Timestamp::MIN,
             has_new: false,
+            has_told: false,
             incomplete: true,
             uncounted: false,
             cost: Duration::ZERO,
@@ -132,14 +142,25 @@ impl Observation {
             built: Built::default(),
             learning: None,
             shared: SharedFindings::default(),
+            plugin_lag: PluginLag::default(),
+            lag_measured: None,
         }
     }
 
     /// Adds a batch of an agent.
     pub fn ingest(&mut self, batch: FlowBatch, now: Timestamp) {
         self.live.note_losses(&batch, now);
+        let told = &batch.seen.node_addresses;
+        let known = self.live.hot().node_addresses().of(&batch.node);
+        let is_known = known.is_some_and(|(_, known)| known == told);
+        self.has_told |= !told.is_empty() && !is_known;
         self.live.apply(batch);
         self.has_new = true;
+    }
+
+    /// Returns true if the traffic is known: the graph was built once.
+    pub fn is_built(&self) -> bool {
+        self.built_at.is_some()
     }
 
     /// Returns true if batches came since the last refresh.
@@ -152,7 +173,8 @@ impl Observation {
         if self.has_new {
             return Some(Duration::ZERO);
         }
-        self.build_due_in(self.generation != Some(watches.inventory_generation()))
+        let changed = self.generation != Some(watches.inventory_generation());
+        self.build_due_in(changed || self.has_told)
     }
 
     /// Everything that was in the cluster then is known, and who had which address by it: traffic until then can be
@@ -180,7 +202,7 @@ impl Observation {
 
     fn refresh_graph(&mut self, watches: &Watches) -> Touched {
         let generation = watches.inventory_generation();
-        let changed = self.generation != Some(generation);
+        let changed = self.generation != Some(generation) || self.has_told;
         let mut changes = Touched::Nothing;
         if std::mem::take(&mut self.has_new) {
             self.uncounted = true;
@@ -228,7 +250,10 @@ impl Observation {
 
     fn take_objects(&mut self, watches: &Watches, generation: u64) {
         let objects = watches.objects();
-        let (inventory, findings) = Inventory::build(&objects, OwnerRule::Infer);
+        // (rule: node-by-address)
+        let told = self.live.hot().node_addresses().by_node();
+        self.has_told = false;
+        let (inventory, findings) = Inventory::build_with(&objects, OwnerRule::Infer, &told);
         let unread = watches.malformed();
         self.not_known = malformed::not_known(&unread);
         self.inventory_findings = findings;
@@ -289,6 +314,27 @@ impl Observation {
     /// Returns the records of connections that began at `since` or later, as each observer reported them.
     pub fn attempts(&self, since: Timestamp) -> Aggregate {
         self.live.hot().since(since)
+    }
+
+    /// Measures what the network plugin needed in the last minutes, once a minute. `applied`: the workloads with a policy
+    /// of ours, and since when (rule: plugin-lag-is-measured).
+    pub fn measure_plugin_lag(
+        &mut self,
+        applied: &BTreeMap<WorkloadId, Timestamp>,
+        now: Timestamp,
+    ) {
+        let is_due = self
+            .lag_measured
+            .is_none_or(|measured| now.secs_since(measured) >= 60);
+        if applied.is_empty() || !is_due {
+            return;
+        }
+        self.lag_measured = Some(now);
+        let since = now.plus_secs(-LAG_MEASURED);
+        let attempts = self.attempts(since);
+        let records = attempts.records().map(|(_, record)| record);
+        self.plugin_lag
+            .measure(records, &self.inventory, applied, since);
     }
 
     /// Returns when each node's agent observed.

@@ -3,18 +3,20 @@
 use super::in_force::InForce;
 use super::observation::{ClusterView, Observation};
 use super::open_directions;
+use super::openings;
+use super::refusals::{Pass, Refused, is_rejected};
 use super::state::EngineState;
 use super::violations::find_approved_attempts;
 use crate::finding::{Code, Finding};
-use crate::graph::{Graph, Peer, Requirement};
+use crate::graph::{OpenDirections, Peer, Requirement};
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use crate::pipeline::{Proven, synthesise_and_prove};
 use crate::policy::{SynthesisOptions, WorkloadPolicy};
 use crate::review::resources::{ApprovalMode, Mode};
 use crate::review::{
-    Assessment, DesiredPolicy, Digest, ImpactInputs, Need, SegmentationSettings, Violation,
-    WorkloadState, assess, is_default_deny, is_reserved, may_approve,
+    Assessment, DesiredPolicy, Digest, ImpactInputs, Need, SegmentationSettings, Temporary,
+    Violation, WorkloadState, assess, is_default_deny, is_reserved, may_approve,
 };
 use crate::risk;
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,25 +39,67 @@ pub fn propose(
     if groups.is_empty() {
         return problems;
     }
+    let refused = Refused::find(engine_state, view, now);
+    let violations = refused.open_violations(violations);
     let mut requirements = view.requirements.clone();
     requirements.extend(violations.iter().filter_map(asked_for));
     requirements.extend(find_approved_attempts(observation, view, in_force));
-    let (inventory, existing) = (&observation.inventory, &observation.foreign_policies);
     let open = open_directions::find(engine_state, observation, view, now);
-    let proven = match synthesise_and_prove(&requirements, &groups, &open, inventory, existing) {
+    let mut left_open = OpenDirections::default();
+    for pass in refused.passes(engine_state, &requirements, groups) {
+        let input = PassInput {
+            observation,
+            view,
+            in_force,
+            violations: &violations,
+            refused: &refused,
+            open: &open,
+            pass: &pass,
+        };
+        let more = propose_pass(engine_state, &input, &mut left_open, now);
+        problems.extend(more);
+    }
+    engine_state.note_open(view.only.as_ref(), &left_open);
+    problems
+}
+
+/// What the proposals of one pass are made from.
+struct PassInput<'a> {
+    observation: &'a Observation,
+    view: &'a ClusterView,
+    in_force: &'a InForce,
+    violations: &'a [Violation],
+    refused: &'a Refused,
+    open: &'a OpenDirections,
+    pass: &'a Pass,
+}
+
+/// Returns the namespaces for which no proposals could be made, with the reasons.
+fn propose_pass(
+    engine_state: &mut EngineState,
+    input: &PassInput<'_>,
+    left_open: &mut OpenDirections,
+    now: Timestamp,
+) -> BTreeMap<String, String> {
+    let mut problems = BTreeMap::new();
+    let PassInput {
+        observation,
+        view,
+        pass,
+        open,
+        ..
+    } = *input;
+    let (requirements, groups) = (&pass.requirements, &pass.groups);
+    let (inventory, existing) = (&observation.inventory, &observation.foreign_policies);
+    let proven = match synthesise_and_prove(requirements, groups, open, inventory, existing) {
         Ok(proven) => proven,
         Err(error) => {
-            for (workloads, _) in &groups {
-                problems.extend(
-                    workloads
-                        .iter()
-                        .map(|id| (id.namespace.clone(), error.to_string())),
-                );
-            }
+            let ids = groups.iter().flat_map(|(workloads, _)| workloads);
+            problems.extend(ids.map(|id| (id.namespace.clone(), error.to_string())));
             return problems;
         }
     };
-    engine_state.note_open(view.only.as_ref(), &proven.synthesis.open);
+    left_open.merge(proven.synthesis.open.clone());
     let blocked = unsound(&proven);
     let findings: Vec<Finding> = view
         .findings
@@ -72,10 +116,11 @@ pub fn propose(
             let input = ProposalInput {
                 observation,
                 view,
-                in_force,
-                violations,
+                in_force: input.in_force,
+                violations: input.violations,
+                refused: input.refused,
                 findings: &findings,
-                requirements: &requirements,
+                requirements,
             };
             if let Err(error) = propose_one(engine_state, &input, policy, now) {
                 problems.insert(workload.namespace.clone(), error);
@@ -214,6 +259,7 @@ struct ProposalInput<'a> {
     view: &'a ClusterView,
     in_force: &'a InForce,
     violations: &'a [Violation],
+    refused: &'a Refused,
     findings: &'a [Finding],
     requirements: &'a [Requirement],
 }
@@ -240,12 +286,14 @@ fn propose_one(
         .collect();
     let risks = risks(engine_state, input.observation, workload);
     let known = engine_state.states().get(workload);
+    let fresh = WorkloadState::new(workload.clone(), name);
     let desired = DesiredPolicy {
         policy: spec,
-        basis: basis(&input.view.graph, workload, &theirs, &risks),
+        basis: basis(input, workload, &theirs, &risks),
         asked_by_blocked: !theirs.is_empty() || known.is_some_and(|state| state.degraded.is_some()),
+        is_changed: input.refused.is_changed(workload),
+        temporary: temporary(engine_state, input, known, now)?,
     };
-    let fresh = WorkloadState::new(workload.clone(), name);
     match known.unwrap_or(&fresh).need(&desired) {
         Need::Nothing => {
             approve_within_rules(engine_state, workload, now);
@@ -285,6 +333,11 @@ fn propose_one(
     let mut assessment = assessment.map_err(|e| e.to_string())?;
     let shared = input.observation.shared.codes_for(&workload.namespace);
     assessment.impact.mark_shared(workload, &shared);
+    input.refused.note(&mut assessment, workload);
+    if state.open().is_none() && is_rejected(engine_state, state, &desired, &mut assessment) {
+        engine_state.change(workload, |state, _| state.answer(&desired));
+        return Ok(());
+    }
     engine_state.change(workload, |state, record| {
         let assessment = with_closed_on_purpose(assessment, state);
         state.propose(desired, assessment, now, record);
@@ -334,7 +387,11 @@ fn reason(
 
 /// Returns the findings about a workload's images and privileges. A new image needs a new assessment: otherwise an image
 /// that nobody approved could be approved automatically.
-fn risks(engine_state: &EngineState, observation: &Observation, id: &WorkloadId) -> Vec<Finding> {
+pub fn risks(
+    engine_state: &EngineState,
+    observation: &Observation,
+    id: &WorkloadId,
+) -> Vec<Finding> {
     let Some(workload) = observation.inventory.workloads.get(id) else {
         return Vec::new();
     };
@@ -346,19 +403,41 @@ fn risks(engine_state: &EngineState, observation: &Observation, id: &WorkloadId)
     risk::findings(workload, &approved)
 }
 
-/// Returns the digest of what a proposal for the workload shows: its edges without their counts, and its risks.
+/// Returns what is left of the workload's policy when its temporary opening ends; `None`: it has none.
+fn temporary(
+    engine_state: &EngineState,
+    input: &ProposalInput<'_>,
+    state: Option<&WorkloadState>,
+    now: Timestamp,
+) -> Result<Option<Temporary>, String> {
+    let opening = state.and_then(|state| Some((state, state.opening.as_ref()?)));
+    let Some(of) = opening else { return Ok(None) };
+    openings::afterwards(
+        engine_state,
+        input.observation,
+        input.view,
+        of,
+        input.requirements,
+        now,
+    )
+}
+
+/// Returns the digest of what a proposal for the workload shows: its edges without their counts, its risks, and what
+/// was refused.
 fn basis(
-    graph: &Graph,
+    input: &ProposalInput<'_>,
     workload: &WorkloadId,
     violations: &[Violation],
     risks: &[Finding],
 ) -> Digest {
-    let mut seen = BTreeSet::new();
+    let graph = &input.view.graph;
+    let mut seen: BTreeSet<String> = input.refused.basis(workload).collect();
     let own = Peer::Workload(workload.clone());
     for (client, server, edge) in graph.edges_of(&own) {
         let lesson = edge.lesson.teaches();
+        let unguarded = edge.unguarded.map_or(String::new(), |one| one.to_string());
         seen.insert(format!(
-            "{client} {server} {} {} {lesson}{}",
+            "{client} {server} {} {} {lesson}{unguarded}{}",
             edge.port,
             edge.protocol,
             if edge.is_corroborated() {

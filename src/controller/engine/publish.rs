@@ -6,7 +6,7 @@ use crate::cluster::live::{Kind, Malformed, WriteError, Writer};
 use crate::controller::pending_writes::{Key, PendingWrites, key_of};
 use crate::inventory::{MANAGED_BY, is_ours};
 use crate::review::resources::{
-    PolicyProposal, PolicyProposalSpec, PolicyProposalStatus, ProposalDecision,
+    ConnectionRef, PolicyProposal, PolicyProposalSpec, PolicyProposalStatus, ProposalDecision,
     ProposalDecisionStatus, WorkloadRef, to_time,
 };
 use crate::review::{Proposal, WorkloadState};
@@ -187,6 +187,8 @@ fn status_of(proposal: &Proposal) -> PolicyProposalStatus {
         since: Some(to_time(proposal.since)),
         applied_revision: proposal.stage.approved().map(|one| one.revision),
         message: proposal.message.clone(),
+        except: proposal.except.iter().map(ConnectionRef::from).collect(),
+        open_until: proposal.open_until.map(to_time),
     }
 }
 

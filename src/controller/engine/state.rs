@@ -1,6 +1,7 @@
 //! The state of all reviews: what the store has, what is new since the last commit, and the chain of the record.
 //! Nothing of it reaches the cluster before [`EngineState::commit`] has put it on the disk.
 
+use super::memories::Memories;
 use crate::controller::pending_writes::key_of;
 use crate::graph::{OpenDirections, ServiceEnforcement, ServiceEnforcements};
 use crate::inventory::WorkloadId;
@@ -37,6 +38,13 @@ pub enum StateError {
     )]
     Decision {
         name: String,
+        source: serde_json::Error,
+    },
+    #[error(
+        "failed to read what is remembered of {namespace}: {source}; the store was written by another nanoseg, or damaged"
+    )]
+    Memory {
+        namespace: String,
         source: serde_json::Error,
     },
     #[error(transparent)]
@@ -81,6 +89,9 @@ pub struct KeptSegment {
     /// Violations that the record has a line of, by kind.
     #[serde(default)]
     pub ledger: ViolationLedger,
+    /// It was enforced at some time.
+    #[serde(default)]
+    pub was_enforced: bool,
 }
 
 impl KeptSegment {
@@ -96,6 +107,7 @@ pub struct EngineState {
     pub segments: BTreeMap<String, SegmentState>,
     /// Workloads whose stored review was altered, and how, until a policy of theirs is approved.
     pub altered: BTreeMap<WorkloadId, String>,
+    pub memories: Memories,
     /// Results of decisions, by UID.
     pub decided: BTreeMap<String, DecisionResult>,
     chain: Chain,
@@ -164,6 +176,7 @@ impl EngineState {
             states,
             segments,
             altered: BTreeMap::new(),
+            memories: Memories::load(loaded.memories)?,
             decided: answers,
             chain: Chain::after(head),
             entries: Vec::new(),
@@ -336,6 +349,7 @@ impl EngineState {
             removed_segments: removed_segments.clone(),
             decisions: self.decisions.clone(),
             recorded_break_glass: self.recorded_break_glass.clone(),
+            memories: self.memories.to_store(),
             record_lines: lines
                 .iter()
                 .map(|line| (line.sequence, to_line(line)))
@@ -355,6 +369,7 @@ impl EngineState {
                 id.namespace != entry.namespace || policy != Some(&entry.object)
             });
         }
+        self.memories.stored();
         self.entries.clear();
         self.decisions.clear();
         self.recorded_break_glass.clear();

@@ -7,6 +7,7 @@ use super::enforcer_reports::Troubles;
 use super::in_force::is_enforced;
 use super::malformed;
 use super::observation::Observation;
+use super::openings;
 use super::propose;
 use super::publish::Published;
 use super::state::{EngineState, SegmentState};
@@ -136,6 +137,7 @@ fn build_status(
     status.shared_findings = shared.iter().map(SharedFindingLine::from).collect();
     let unseen = unseen_nodes(namespace, around);
     status.nodes_without_agent = unseen.into_iter().take(MAX_NODES).collect();
+    status.temporary_openings = openings::status(&theirs);
     let facts = facts(engine_state, namespace, &theirs, &waiting, around);
     waiting.truncate(MAX_WAITING);
     status.waiting = waiting;
@@ -464,12 +466,16 @@ fn enforcing(
         .map(|s| s.policy_name.as_str())
         .collect();
     match waiting.as_slice() {
-        // Approved traffic that something else blocks.
-        [] => fact(
-            true,
-            "Enforced",
-            listed(&around.troubles.unexplained, namespace),
-        ),
+        // Approved traffic that something else blocks, and what the plugin needs until a policy is in effect.
+        [] => {
+            let unexplained = listed(&around.troubles.unexplained, namespace);
+            let lag = around.observation.plugin_lag.to_string();
+            let said: Vec<String> = [unexplained, lag]
+                .into_iter()
+                .filter(|s| !s.is_empty())
+                .collect();
+            fact(true, "Enforced", said.join("; "))
+        }
         names => fact(
             false,
             "Waiting",

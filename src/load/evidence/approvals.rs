@@ -133,6 +133,8 @@ mod tests {
                 policy,
                 base: *base,
                 intent: Default::default(),
+                temporary: None,
+                is_rest: false,
                 proposal: format!("db-{number}"),
                 decided_by: (*by).into(),
                 at,

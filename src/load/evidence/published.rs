@@ -281,7 +281,7 @@ fn approved<'l>(
     let is_it = entry.after.as_ref() == Some(digest)
         && name.split_once('/') == Some((entry.namespace.as_str(), entry.object.as_str()));
     match &entry.action {
-        Action::Approved { proposal, why } if is_it => Some((line, proposal, why)),
+        Action::Approved { proposal, why, .. } if is_it => Some((line, proposal, why)),
         Action::AutoApproved { proposal } if is_it => Some((line, proposal, "")),
         _ => None,
     }
@@ -323,6 +323,8 @@ mod tests {
         let action = Action::Approved {
             proposal: "db-3".into(),
             why: "CHG-1".into(),
+            until: None,
+            afterwards: None,
         };
         let mut entry = Entry::new(action, Actor::user(by), "shop", "nanoseg-db");
         entry.after = Some(policy_digest(spec));

@@ -138,8 +138,17 @@ fn entry(decision: &ProposalDecision) -> Entry {
     let spec = &decision.spec;
     let (proposal, why) = (spec.proposal.clone(), spec.reason.clone());
     let action = match spec.decision {
-        Verb::Approve => Action::Approved { proposal, why },
-        Verb::Reject => Action::Rejected { proposal, why },
+        Verb::Approve => Action::Approved {
+            proposal,
+            why,
+            until: None,
+            afterwards: None,
+        },
+        Verb::Reject => Action::Rejected {
+            proposal,
+            why,
+            connections: Vec::new(),
+        },
         // The revision that it went back to is in the record alone.
         Verb::Rollback => Action::Undetailed {
             action: ActionKind::RolledBack,

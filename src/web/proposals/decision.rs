@@ -1,6 +1,7 @@
 //! The fields of a form that decides.
 
-use crate::review::resources::PolicyProposal;
+use crate::record::Connection;
+use crate::review::resources::{EvidenceLine, PolicyProposal};
 use kube::ResourceExt;
 use maud::{Markup, html};
 
@@ -13,6 +14,76 @@ pub fn no_button() -> Markup {
 fn reason() -> Markup {
     html! {
         label { "Reason " input name="reason" maxlength="2000" required; } "\n"
+    }
+}
+
+/// The connections that the proposal newly allows, each with a tick: what is not ticked is left out. Empty where there
+/// is nothing to choose.
+pub fn ticks(proposal: &PolicyProposal) -> Markup {
+    let review = &proposal.spec.review;
+    let is_new = |one: &&EvidenceLine| {
+        proposal.spec.base.is_none() || one.notes.iter().any(|note| note == "new")
+    };
+    let new: Vec<Connection> = review
+        .evidence
+        .iter()
+        .filter(is_new)
+        .filter_map(EvidenceLine::connection)
+        .collect();
+    if new.len() < 2 {
+        return html! {};
+    }
+    html! {
+        details.except {
+            summary { "Approve without some of its connections" }
+            p.dim {
+                "What is not ticked stays or becomes blocked, and counts as rejected by you. \
+                 The controller proves that all others are allowed and no more, or it refuses."
+            }
+            ul {
+                @for one in &new {
+                    li {
+                        input type="hidden" name="offered" value={ (value(proposal)) "/" (one) };
+                        label.tick {
+                            input type="checkbox" name="allow" checked value={ (value(proposal)) "/" (one) };
+                            " " (one)
+                        }
+                    }
+                    "\n"
+                }
+            }
+        }
+        "\n"
+    }
+}
+
+/// For how long what it opens stays open; empty where it cannot be approved for a time.
+pub fn duration(proposal: &PolicyProposal) -> Markup {
+    let review = &proposal.spec.review;
+    let is_opening = proposal.spec.base.is_some()
+        && review.gained_total > 0
+        && review.lost_total == 0
+        && review.would_block_total == 0;
+    if !is_opening {
+        return html! {};
+    }
+    let choices = [
+        ("", "for good"),
+        ("1", "for 1 hour"),
+        ("2", "for 2 hours"),
+        ("4", "for 4 hours"),
+        ("8", "for 8 hours"),
+        ("24", "for 1 day"),
+        ("168", "for 7 days"),
+    ];
+    html! {
+        label {
+            "Approve "
+            select name="for" {
+                @for (hours, words) in choices { option value=(hours) { (words) } }
+            }
+        }
+        " "
     }
 }
 

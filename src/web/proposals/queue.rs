@@ -23,12 +23,13 @@ const HEADER: [&str; 10] = [
     ">coverage",
     "why",
 ];
-const PHASES: [Phase; 6] = [
+const PHASES: [Phase; 7] = [
     Phase::Pending,
     Phase::Approved,
     Phase::Applied,
     Phase::Rejected,
     Phase::RolledBack,
+    Phase::Expired,
     Phase::Superseded,
 ];
 

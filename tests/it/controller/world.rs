@@ -254,18 +254,38 @@ impl World {
 
     /// Decides on the given revision of a proposal. Returns the decision's name.
     pub fn post_decision(&self, read: &PolicyProposal, verb: Verb) -> String {
+        self.post(read, verb, |_| {})
+    }
+
+    /// Approves the given revision of a proposal on terms, and waits for the outcome.
+    pub fn approve_on(
+        &self,
+        read: &PolicyProposal,
+        terms: impl FnOnce(&mut ProposalDecisionSpec),
+        expected: DecisionOutcome,
+    ) -> ProposalDecision {
+        let name = self.post(read, Verb::Approve, terms);
+        self.until_answered(&name, expected)
+    }
+
+    fn post(
+        &self,
+        read: &PolicyProposal,
+        verb: Verb,
+        terms: impl FnOnce(&mut ProposalDecisionSpec),
+    ) -> String {
         let name = self.cluster.name("decision");
-        let decision = ProposalDecision::new(
-            &name,
-            ProposalDecisionSpec {
-                proposal: read.name_any(),
-                proposal_uid: read.uid().expect("a uid"),
-                revision: read.spec.review.revision.clone(),
-                decision: verb,
-                reason: "as the test has it".into(),
-                decided_by: "system:admin".into(),
-            },
-        );
+        let mut spec = ProposalDecisionSpec {
+            proposal: read.name_any(),
+            proposal_uid: read.uid().expect("a uid"),
+            revision: read.spec.review.revision.clone(),
+            decision: verb,
+            reason: "as the test has it".into(),
+            decided_by: "system:admin".into(),
+            ..ProposalDecisionSpec::default()
+        };
+        terms(&mut spec);
+        let decision = ProposalDecision::new(&name, spec);
         let api: Api<ProposalDecision> = self.api();
         self.cluster.run(async {
             let made = api.create(&PostParams::default(), &decision).await;

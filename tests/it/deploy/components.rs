@@ -11,7 +11,7 @@ image: {pullPolicy: Always}
 log: {format: text, level: debug}
 controller:
   priorityClassName: system-cluster-critical
-  nodeSelector: {kubernetes.io/os: linux}
+  nodeSelector: {node.example/pool: system}
   tolerations: [{key: dedicated, operator: Equal, value: infrastructure, effect: NoSchedule}]
   affinity:
     nodeAffinity:
@@ -29,7 +29,7 @@ controller:
   resources: {requests: {cpu: 200m, memory: 512Mi}, limits: {memory: 2Gi}}
 agent:
   priorityClassName: system-node-critical
-  nodeSelector: {kubernetes.io/os: linux}
+  nodeSelector: {node.example/observed: "true"}
   affinity:
     nodeAffinity:
       requiredDuringSchedulingIgnoredDuringExecution:
@@ -213,4 +213,22 @@ fn the_chart_is_in_order() {
         .output();
     let output = output.expect("helm starts");
     assert!(output.status.success(), "{output:?}");
+}
+
+/// The version is in Cargo.toml, in the chart and in the tag of the image.
+#[test]
+fn chart_and_image_have_the_version_of_the_program() {
+    let version = env!("CARGO_PKG_VERSION");
+    let chart = text("deploy/helm/nanoseg/Chart.yaml");
+    for line in ["version", "appVersion"] {
+        let line = format!("\n{line}: {version}\n");
+        assert!(chart.contains(&line), "{line}");
+    }
+    let tag = format!("    newTag: {version}\n");
+    assert!(text("deploy/kustomization.yaml").ends_with(&tag));
+    for overlay in std::fs::read_dir(root("deploy/overlays")).expect("a folder") {
+        let path = overlay.expect("an entry").path().join("kustomization.yaml");
+        let overlay = std::fs::read_to_string(&path).expect("a file");
+        assert!(overlay.ends_with(&tag), "{}", path.display());
+    }
 }

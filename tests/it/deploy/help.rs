@@ -72,139 +72,130 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
-/// All objects of all ways of installing.
-fn installed() -> Option<Vec<Objects>> {
-    let folders = [
-        "",
-        "overlays/cert-manager",
-        "overlays/gitops",
-        "overlays/nats",
-        "overlays/example",
-    ];
-    let mut all: Vec<Objects> = folders.into_iter().map(kustomize).collect::<Option<_>>()?;
-    all.push(helm("{serviceMonitor: {enabled: true}}")?);
-    Some(all)
+/// All objects of all ways of installing, and every text in them.
+struct Installed {
+    objects: Vec<Objects>,
+    texts: BTreeSet<String>,
 }
 
-/// Every text in the objects, and what follows the `=` of an option.
-fn texts(all: &[Objects]) -> BTreeSet<String> {
-    fn add(value: &Value, to: &mut BTreeSet<String>) {
-        match value {
-            Value::String(text) => {
-                to.insert(text.clone());
-                if let Some((_, value)) = text.split_once('=') {
-                    to.insert(value.to_owned());
-                }
-            }
-            Value::Array(items) => items.iter().for_each(|item| add(item, to)),
-            Value::Object(fields) => fields.values().for_each(|value| add(value, to)),
-            _ => {}
-        }
-    }
-    let mut texts = BTreeSet::new();
-    for object in all.iter().flat_map(Objects::values) {
-        add(object, &mut texts);
-    }
-    texts
-}
-
-/// What in a text names something of an installation that no way of installing makes.
-fn strangers(text: &str, all: &[Objects], texts: &BTreeSet<String>) -> Vec<String> {
-    let keys: BTreeSet<(&str, &str)> = all
-        .iter()
-        .flat_map(Objects::keys)
-        .map(|(kind, _, name)| (kind.as_str(), name.as_str()))
-        .collect();
-    let mut wrong = Vec::new();
-    // Other programs have options of this name.
-    let is_kubectl = text.contains("kubectl") && !text.contains("ssh-keygen");
-    let is_end = |c: char| c.is_whitespace() || "`'\"()[]{}<>,;|*".contains(c);
-    let tokens: Vec<&str> = text
-        .split(is_end)
-        .filter(|token| !token.is_empty())
-        .collect();
-    for (number, token) in tokens.iter().enumerate() {
-        let token = token.trim_end_matches(['.', ':', '…']);
-        let value = token.split_once('=').map_or(token, |(_, value)| value);
-        let kinds = [
-            ("deploy/", "Deployment"),
-            ("deployment/", "Deployment"),
-            ("daemonset/", "DaemonSet"),
-            ("ds/", "DaemonSet"),
-            ("pvc/", "PersistentVolumeClaim"),
+impl Installed {
+    fn all() -> Option<Installed> {
+        let folders = [
+            "",
+            "overlays/cert-manager",
+            "overlays/gitops",
+            "overlays/nats",
+            "overlays/example",
         ];
-        for (start, kind) in kinds {
-            if let Some(name) = value
-                .strip_prefix(start)
-                .filter(|name| name.starts_with("nanoseg"))
-            {
-                if !keys.contains(&(kind, name)) {
-                    wrong.push(format!("{kind} {name}"));
-                }
-            }
+        let mut objects: Vec<Objects> =
+            folders.into_iter().map(kustomize).collect::<Option<_>>()?;
+        objects.push(helm("{serviceMonitor: {enabled: true}}")?);
+        let mut texts = BTreeSet::new();
+        for object in objects.iter().flat_map(Objects::values) {
+            add_texts(object, &mut texts);
         }
-        if let Some(account) = value.strip_prefix("system:serviceaccount:nanoseg") {
-            let mut parts = account.split(':');
-            let (namespace, name) = (
-                parts.next().unwrap_or_default(),
-                parts.next().unwrap_or_default(),
-            );
-            let namespace = format!("nanoseg{namespace}");
-            let is_there = all.iter().any(|objects| {
-                let key = (
-                    "ServiceAccount".to_owned(),
-                    namespace.clone(),
-                    name.to_owned(),
-                );
-                objects.contains_key(&key)
-            });
-            if !is_there {
-                wrong.push(format!("account {namespace}:{name}"));
-            }
+        Some(Installed { objects, texts })
+    }
+
+    fn has(&self, kind: &str, name: &str) -> bool {
+        let mut keys = self.objects.iter().flat_map(Objects::keys);
+        keys.any(|(of, _, called)| (of.as_str(), called.as_str()) == (kind, name))
+    }
+
+    /// What in a line names something of an installation that no way of installing makes.
+    fn strangers(&self, line: &str) -> Vec<String> {
+        let is_end = |c: char| c.is_whitespace() || "`'\"()[]{}<>,;|*".contains(c);
+        let words = line.split(is_end).filter(|word| !word.is_empty());
+        let words = words.map(|word| word.trim_end_matches(['.', ':', '…']));
+        let values = words.map(|word| word.split_once('=').map_or(word, |(_, value)| value));
+        let values: Vec<&str> = values.collect();
+        // Other programs have options of this name.
+        let is_kubectl = line.contains("kubectl") && !line.contains("ssh-keygen");
+        let namespaces = values.windows(2).filter(|pair| {
+            is_kubectl && ["-n", "--namespace"].contains(&pair[0]) && pair[1].starts_with("nanoseg")
+        });
+        let unknown = namespaces.filter(|pair| !self.has("Namespace", pair[1]));
+        let mut wrong: Vec<String> = unknown
+            .map(|pair| format!("namespace {}", pair[1]))
+            .collect();
+        for value in values {
+            let checks = [
+                self.unknown_object(value),
+                self.unknown_account(value),
+                self.unknown_address(value),
+                self.unknown_path(value),
+            ];
+            wrong.extend(checks.into_iter().flatten());
         }
-        let before = number.checked_sub(1).map(|number| tokens[number]);
-        if before.is_some_and(|word| ["-n", "--namespace"].contains(&word))
-            && is_kubectl
-            && value.starts_with("nanoseg")
-            && !keys.contains(&("Namespace", value))
-        {
-            wrong.push(format!("namespace {value}"));
-        }
+        wrong
+    }
+
+    /// `deploy/NAME`, as kubectl takes it.
+    fn unknown_object(&self, value: &str) -> Option<String> {
+        let (short, name) = value.split_once('/')?;
+        let kind = match short {
+            "deploy" | "deployment" => "Deployment",
+            "ds" | "daemonset" => "DaemonSet",
+            "pvc" => "PersistentVolumeClaim",
+            _ => return None,
+        };
+        let is_unknown = name.starts_with("nanoseg") && !self.has(kind, name);
+        is_unknown.then(|| format!("{kind} {name}"))
+    }
+
+    fn unknown_account(&self, value: &str) -> Option<String> {
+        let account = value.strip_prefix("system:serviceaccount:")?;
+        let (namespace, name) = account.split_once(':')?;
+        let key = (
+            "ServiceAccount".to_owned(),
+            namespace.to_owned(),
+            name.to_owned(),
+        );
+        let is_there = self
+            .objects
+            .iter()
+            .any(|objects| objects.contains_key(&key));
+        (namespace.starts_with("nanoseg") && !is_there).then(|| format!("account {account}"))
+    }
+
+    fn unknown_address(&self, value: &str) -> Option<String> {
         let host = value.split("://").last().unwrap_or_default();
-        if host.contains(".svc:") && !texts.iter().any(|known| known.ends_with(host)) {
-            wrong.push(format!("address {value}"));
-        }
+        let is_there = self.texts.iter().any(|known| known.ends_with(host));
+        (host.contains(".svc:") && !is_there).then(|| format!("address {value}"))
+    }
+
+    /// Files that are kept beside the store have its name.
+    fn unknown_path(&self, value: &str) -> Option<String> {
         let places = [
             "/var/lib/nanoseg",
             "/etc/nanoseg",
             "/var/run/secrets/nanoseg",
         ];
-        if places.iter().any(|place| value.starts_with(place)) {
-            // Files that are kept beside the store have its name.
-            let is_there = texts.iter().any(|known| known == value)
-                || value.starts_with("/var/lib/nanoseg/nanoseg.sqlite");
-            if !is_there {
-                wrong.push(format!("path {value}"));
-            }
-        }
+        let is_ours = places.iter().any(|place| value.starts_with(place));
+        let is_there =
+            self.texts.contains(value) || value.starts_with("/var/lib/nanoseg/nanoseg.sqlite");
+        (is_ours && !is_there).then(|| format!("path {value}"))
     }
-    wrong
+}
+
+/// Adds every text in a value, and what follows the `=` of an option.
+fn add_texts(value: &Value, to: &mut BTreeSet<String>) {
+    match value {
+        Value::String(text) => {
+            to.insert(text.clone());
+            to.extend(text.split_once('=').map(|(_, value)| value.to_owned()));
+        }
+        Value::Array(items) => items.iter().for_each(|item| add_texts(item, to)),
+        Value::Object(fields) => fields.values().for_each(|value| add_texts(value, to)),
+        _ => {}
+    }
 }
 
 #[test]
 fn no_help_and_no_document_names_what_no_way_of_installing_makes() {
-    let Some(all) = installed() else { return };
-    let known = texts(&all);
-    let mut wrong = Vec::new();
-    for (command, help) in helps() {
-        let strange = help.lines().flat_map(|line| strangers(line, &all, &known));
-        let strange: Vec<String> = strange.collect();
-        wrong.extend(
-            strange
-                .iter()
-                .map(|what| format!("nanoseg {command} --help: {what}")),
-        );
-    }
+    let Some(installed) = Installed::all() else {
+        return;
+    };
     let documents = [
         "README.md",
         "docs/install.md",
@@ -216,16 +207,19 @@ fn no_help_and_no_document_names_what_no_way_of_installing_makes() {
         "deploy/nats/README.md",
         "deploy/monitoring/alerts.yaml",
     ];
-    for document in documents {
-        let text = text(document);
-        let strange = text.lines().flat_map(|line| strangers(line, &all, &known));
-        let strange: Vec<String> = strange.collect();
-        wrong.extend(strange.iter().map(|what| format!("{document}: {what}")));
+    let helps = helps().into_iter();
+    let helps = helps.map(|(command, help)| (format!("nanoseg {command} --help"), help));
+    let documents = documents.map(|name| (name.to_owned(), text(name)));
+    let mut wrong = Vec::new();
+    for (place, text) in helps.chain(documents) {
+        let strange = text.lines().flat_map(|line| installed.strangers(line));
+        wrong.extend(strange.map(|what| format!("{place}: {what}")));
     }
     assert!(wrong.is_empty(), "deploy/ has no such thing: {wrong:#?}");
     // And it does find something.
-    let strange = "kubectl -n nanoseg-x exec deploy/nanoseg-y --ca /etc/nanoseg/no https://nanoseg-y.nanoseg.svc:1";
-    assert_eq!(strangers(strange, &all, &known).len(), 4);
+    let strange = "kubectl -n nanoseg-x exec deploy/nanoseg-y --ca /etc/nanoseg/no https://nanoseg-y.nanoseg.svc:1 \
+                   system:serviceaccount:nanoseg:nanoseg-y";
+    assert_eq!(installed.strangers(strange).len(), 5);
 }
 
 #[test]

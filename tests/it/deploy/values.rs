@@ -315,7 +315,9 @@ fn by_default_agents_run_on_every_node_and_ask_for_no_priority() {
     let pod = &object(&objects, "DaemonSet", "nanoseg-agents", "nanoseg-agent")["spec"]["template"]
         ["spec"];
     assert_eq!(pod["tolerations"], json!([{"operator": "Exists"}]));
-    for field in ["priorityClassName", "nodeSelector", "affinity"] {
+    // A Windows node cannot run it, and would be tolerated too.
+    assert_eq!(pod["nodeSelector"], json!({"kubernetes.io/os": "linux"}));
+    for field in ["priorityClassName", "affinity"] {
         assert_eq!(pod[field], Value::Null, "{field}");
     }
     let namespace = object(&objects, "Namespace", "", "nanoseg-agents");

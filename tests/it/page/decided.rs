@@ -126,6 +126,69 @@ fn a_proposal_is_approved_and_rolled_back_on_the_page_and_the_record_has_both() 
     });
 }
 
+#[test]
+fn a_connection_whose_tick_is_taken_away_is_left_out_and_an_opening_has_its_end_on_the_page() {
+    let Some(cluster) = Cluster::get() else {
+        return;
+    };
+    let controller = Controller::start(cluster, "ticks", &[]);
+    let mut world = World::make(cluster);
+    let mut agent = Agent::new(cluster, &controller);
+    world.segment("Enforce");
+    agent.learn(&world, &[("web", "db", 5432), ("api", "db", 5432)]);
+    let db = world.until_open("db", |one| one.spec.review.evidence_total == 2);
+    let olga = operator(cluster, &world);
+    until_published(cluster, &controller);
+    let ui = ui(&olga, "default");
+    let namespace = world.namespace.clone();
+    run(async {
+        let Some(browser) = Browser::start().await else {
+            return;
+        };
+        let path = format!("proposal/{namespace}/{}", db.name_any());
+        browser.open(&ui.at(&path)).await;
+        let text = browser.text("main").await;
+        assert!(text.contains("Closes everything else"), "{text}");
+        browser.click("details.except summary").await;
+        browser.picture("controller-ticks").await;
+        let tick = format!("input[name=allow][value*='/{namespace}/web → ']");
+        browser.click(&tick).await;
+        browser.write("[name=reason]", "CHG-9: not web").await;
+        browser.submit("button[value=approve]").await;
+        let said = browser.text("#decided").await;
+        assert!(said.contains("approved and applied"), "{said}");
+        let policy = format!("{:?}", block_in_place(|| world.policy("nanoseg-db")).spec);
+        assert!(
+            policy.contains("\"api\"") && !policy.contains("\"web\""),
+            "{policy}"
+        );
+        browser.open(&ui.at(&path)).await;
+        browser.until_text("main", "Approved without").await;
+
+        block_in_place(|| {
+            world.add_pod("job", 20, "n1");
+            agent.see(&world, ("job", "db", 5432), Verdict::Refused, 3);
+        });
+        let asked = block_in_place(|| world.open("db"));
+        let path = format!("proposal/{namespace}/{}", asked.name_any());
+        browser.open(&ui.at(&path)).await;
+        let text = browser.text("main").await;
+        assert!(
+            text.contains("Refused before") && text.contains("left out"),
+            "{text}"
+        );
+        browser.click("select[name=for] option[value='2']").await;
+        browser.write("[name=reason]", "CHG-10: migration").await;
+        browser.submit("button[value=approve]").await;
+        let said = browser.text("#decided").await;
+        assert!(said.contains("approved and applied"), "{said}");
+        browser.open(&ui.at(&path)).await;
+        browser.until_text("main", "is closed again at").await;
+        browser.picture("controller-opening").await;
+        browser.end().await;
+    });
+}
+
 async fn the_record_has_it(browser: &Browser, ui: &Ui, olga: &Person, namespace: &str) {
     let path = format!("record?namespace={namespace}");
     browser.open(&ui.at(&path)).await;

@@ -239,9 +239,9 @@ impl<H: BuildHasher> Tracker<H> {
                 .map(|record| (Source::Conntrack, record))
                 .collect(),
             scans,
-            names: Vec::new(),
             other,
             losses,
+            ..Observations::default()
         }
     }
 

@@ -138,6 +138,9 @@ pub fn answer(events: &[Event], asked: &[Asked]) -> Vec<ViolationLine> {
             }
             let mut answers: Vec<Answer> = answers.into_values().collect();
             if answers.is_empty() {
+                answers.extend(connection.and_then(|one| refused(events, one)));
+            }
+            if answers.is_empty() {
                 answers.extend(history.taken_back(event));
             }
             ViolationLine {
@@ -160,6 +163,35 @@ pub fn answer(events: &[Event], asked: &[Asked]) -> Vec<ViolationLine> {
             }
         })
         .collect()
+}
+
+/// The last decision that refused the connection: it counts for violations after it as well, since it is not asked
+/// again (rule: rejected-is-not-asked-again).
+fn refused(events: &[Event], connection: &Connection) -> Option<Answer> {
+    events
+        .iter()
+        .rev()
+        .find_map(|event| match &event.entry.action {
+            Action::Rejected {
+                proposal,
+                why,
+                connections,
+            }
+            | Action::ConnectionsRejected {
+                proposal,
+                why,
+                connections,
+            } if connections.contains(connection) => Some(Answer {
+                proposal: proposal.clone(),
+                policy: format!("{}/{}", event.entry.namespace, event.entry.object),
+                reply: Reply::Rejected,
+                by: Some(event.entry.actor.name().to_owned()),
+                at: event.when(),
+                reason: why.clone(),
+                sequence: event.sequence,
+            }),
+            _ => None,
+        })
 }
 
 fn connection(violation: &Event) -> Option<&Connection> {

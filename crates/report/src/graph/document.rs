@@ -5,7 +5,7 @@
 
 use super::{Approvals, Approved, names};
 use nanoseg_flow::{Observers, Opening, Verdict};
-use nanoseg_graph::{Edge, Evidence, Graph, Peer};
+use nanoseg_graph::{Edge, Evidence, Graph, Peer, UnguardedPeriod};
 use nanoseg_net::{Protocol, Timestamp};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -82,6 +82,9 @@ pub struct EdgeDocument {
     /// Nodes whose agents should have seen it, and may still tell of it.
     #[serde(skip_serializing_if = "Observers::is_empty")]
     pub waiting: Observers,
+    /// The time without a guard in which it was first answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unguarded: Option<UnguardedPeriod>,
     /// In reports only: the rules that allow it, and who approved them, `WHO at TIME`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allowed_by: Option<Vec<String>>,
@@ -240,6 +243,7 @@ impl EdgeDocument {
             observers: edge.observers.clone(),
             one_sided: edge.one_sided.clone(),
             waiting: edge.waiting.clone(),
+            unguarded: edge.unguarded,
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Reads a graph back from its JSON document, as far as the document has it.
 
 use nanoseg_flow::{Observers, Verdict};
-use nanoseg_graph::{Edge, Evidence, Graph, Lesson, Peer, Unattributed, UnattributedReason};
+use nanoseg_graph::{
+    Edge, Evidence, Graph, Lesson, Peer, Unattributed, UnattributedReason, UnguardedPeriod,
+};
 use nanoseg_inventory::WorkloadId;
 use nanoseg_net::{Protocol, Timestamp};
 use serde::Deserialize;
@@ -65,6 +67,8 @@ struct EdgePart {
     one_sided: Observers,
     #[serde(default)]
     waiting: Observers,
+    #[serde(default)]
+    unguarded: Option<UnguardedPeriod>,
 }
 
 #[derive(Deserialize)]
@@ -150,6 +154,7 @@ fn edge(part: EdgePart) -> Result<Edge, NotAGraph> {
         observers: part.observers,
         one_sided: part.one_sided,
         waiting: part.waiting,
+        unguarded: part.unguarded,
         ..Edge::new(part.protocol, part.port)
     })
 }

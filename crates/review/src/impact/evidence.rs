@@ -1,7 +1,7 @@
 //! The evidence of a proposal: edges as lines for people.
 
 use super::{ImpactInputs, MOST_LINES, WorkloadEdge};
-use crate::resources::{EvidenceLine, WouldBlock};
+use crate::resources::{EvidenceLine, SeenUnguarded, WouldBlock};
 use nanoseg_flow::Verdict;
 use nanoseg_graph::{Corroboration, Edge, Lesson, Peer};
 use nanoseg_net::Timestamp;
@@ -41,6 +41,9 @@ fn line(seen: &WorkloadEdge<'_>, inputs: &ImpactInputs<'_>) -> EvidenceLine {
     if !edge.is_corroborated() {
         notes.push(silence(edge));
     }
+    if let Some(period) = edge.unguarded {
+        notes.push(period.to_string());
+    }
     if seen.is_new && inputs.base.is_some() {
         notes.push("new".into());
     }
@@ -53,6 +56,11 @@ fn line(seen: &WorkloadEdge<'_>, inputs: &ImpactInputs<'_>) -> EvidenceLine {
         last_seen: time(edge.last),
         notes,
         samples: samples(edge),
+        unguarded: edge.unguarded.map(|period| SeenUnguarded {
+            cause: period.cause.name().to_owned(),
+            from: period.from.to_string(),
+            to: period.to.map(|to| to.to_string()),
+        }),
     }
 }
 

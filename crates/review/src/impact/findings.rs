@@ -106,6 +106,9 @@ fn of_allowed(
     if !seen.edge.is_corroborated() {
         push(Code::OneSided, &super::evidence::silence(seen.edge));
     }
+    if let Some(period) = seen.edge.unguarded {
+        push(Code::SeenUnguarded, &period.to_string());
+    }
     let is_young = |first| inputs.now.secs_since(first) < SECONDS_PER_DAY;
     if seen.edge.known_since().is_some_and(is_young) {
         push(

@@ -1,6 +1,8 @@
 //! `ProposalDecision`: the user who creates one decides, so RBAC controls who may decide.
 
 use kube_derive::CustomResource;
+use nanoseg_net::Protocol;
+use nanoseg_record::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +23,7 @@ use serde::{Deserialize, Serialize};
     status = "ProposalDecisionStatus",
     derive = "PartialEq",
     validation = Rule::new("self.spec == oldSelf.spec").message("a decision cannot be changed; create another"),
+    validation = Rule::new("self.spec.decision == 'Approve' || (!has(self.spec.except) && !has(self.spec.openForSeconds))").message("only an approval can leave out connections or end at a time"),
     printcolumn = r#"{"name":"Proposal","type":"string","jsonPath":".spec.proposal"}"#,
     printcolumn = r#"{"name":"Decision","type":"string","jsonPath":".spec.decision"}"#,
     printcolumn = r#"{"name":"By","type":"string","jsonPath":".spec.decidedBy"}"#,
@@ -45,6 +48,58 @@ pub struct ProposalDecisionSpec {
     /// The user name of whoever creates the decision, as the API server knows it. The admission policy enforces it.
     #[schemars(length(min = 1, max = 1000))]
     pub decided_by: String,
+    /// Approve the proposal without these of its connections: the policy that is left is computed and proven by the
+    /// controller, and they count as rejected. What the proposal does not allow cannot be left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub except: Vec<ConnectionRef>,
+    /// Take what the proposal opens back after so many seconds from now on: 10 seconds to 7 days. Only a change of a policy
+    /// that closes nothing can be approved for a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i32", range(min = 10, max = 604_800))]
+    pub open_for_seconds: Option<u32>,
+}
+
+/// The most connections that one decision leaves out.
+pub const MOST_EXCEPTED: usize = 50;
+
+/// A connection, with the names that proposals give its ends.
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectionRef {
+    #[schemars(length(min = 1, max = 600))]
+    pub client: String,
+    #[schemars(length(min = 1, max = 600))]
+    pub server: String,
+    #[schemars(range(min = 0, max = 65535))]
+    pub port: u16,
+    #[schemars(regex(pattern = r"^(TCP|UDP|SCTP)$"))]
+    pub protocol: String,
+}
+
+impl ConnectionRef {
+    /// The connection; `None` if it has no protocol that nanoseg knows.
+    pub fn connection(&self) -> Option<Connection> {
+        Some(Connection {
+            client: self.client.clone(),
+            server: self.server.clone(),
+            protocol: Protocol::parse(&self.protocol)?,
+            port: self.port,
+        })
+    }
+}
+
+impl From<&Connection> for ConnectionRef {
+    fn from(connection: &Connection) -> Self {
+        ConnectionRef {
+            client: connection.client.clone(),
+            server: connection.server.clone(),
+            port: connection.port,
+            protocol: connection.protocol.to_string(),
+        }
+    }
 }
 
 #[derive(

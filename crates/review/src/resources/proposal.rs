@@ -1,5 +1,6 @@
 //! `PolicyProposal`: a change to one workload's policy that needs a decision.
 
+use super::decision::ConnectionRef;
 use k8s_openapi::api::networking::v1::NetworkPolicySpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube_derive::CustomResource;
@@ -113,6 +114,12 @@ pub struct Impact {
     /// The estimated share of the workload's edges that were observed, in percent. Absent if there is too little data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coverage: Option<u8>,
+    /// What it closes in short.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub closed_groups: Vec<ClosedGroup>,
+    /// Connections of the workload that a person refused: left out, or offered again with what changed since.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<RefusedLine>,
 }
 
 /// Connections between two ends, as text: workloads as `namespace/name`, ports as `TCP 80,443`.
@@ -174,6 +181,67 @@ pub struct EvidenceLine {
     /// Some of the addresses between which it was observed: `10.244.1.7 → 10.244.2.9:8080`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub samples: Vec<String>,
+    /// It was first answered while nothing guarded one of its ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unguarded: Option<SeenUnguarded>,
+}
+
+/// A time in which no approved policy guarded an end of a connection.
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "camelCase")]
+pub struct SeenUnguarded {
+    /// `broken-glass`, `rolled-back` or `not-enforced`.
+    pub cause: String,
+    /// RFC 3339.
+    pub from: String,
+    /// RFC 3339. Absent: it goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+}
+
+/// A connection that a person refused before.
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "camelCase")]
+pub struct RefusedLine {
+    pub client: String,
+    pub server: String,
+    /// `8080/TCP`.
+    pub port: String,
+    pub refused_by: String,
+    /// RFC 3339.
+    pub refused_at: String,
+    /// The proposal that was decided about.
+    pub proposal: String,
+    /// What changed of the traffic since, so that it is offered again: `answered`, `volume`, `tried-again`,
+    /// `other-client` or `other-port`. Absent: nothing, so this proposal does not allow it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<String>,
+    /// The same for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+/// What a policy closes at its workload, by namespace and kind of the other end.
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ClosedGroup {
+    /// `in`: connections to the workload; `out`: connections of the workload.
+    pub direction: String,
+    /// Absent: outside of all namespaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// The kind of the workloads, `nodes`, or `addresses`.
+    pub kind: String,
+    /// How many such ends there are.
+    pub count: u32,
+    /// All of their ports, or some.
+    pub all_ports: bool,
 }
 
 impl EvidenceLine {
@@ -211,6 +279,12 @@ pub struct PolicyProposalStatus {
     /// A message of the controller about the proposal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// What it was approved without.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<ConnectionRef>,
+    /// What it opened is closed again at this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_until: Option<Time>,
 }
 
 #[derive(
@@ -226,4 +300,6 @@ pub enum Phase {
     /// Another proposal replaced it.
     Superseded,
     RolledBack,
+    /// It was approved for a time that is over.
+    Expired,
 }

@@ -262,9 +262,29 @@ pub struct SegmentationStatus {
     /// reach everything.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub uncovered_pods: Vec<String>,
+    /// What is open for a time only, the first 50, the one that ends first before the others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub temporary_openings: Vec<OpeningStatus>,
     /// When an edge, a proposal or a policy last changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_change: Option<Time>,
+}
+
+/// A temporary opening.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OpeningStatus {
+    /// `Kind/name`.
+    pub workload: String,
+    /// The proposal that was approved for a time.
+    pub proposal: String,
+    /// The person who approved it.
+    pub by: String,
+    /// When it is closed again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Time>,
+    /// What is closed then, the first 10.
+    pub connections: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]

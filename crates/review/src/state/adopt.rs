@@ -40,6 +40,8 @@ impl WorkloadState {
             // Nothing has this basis, so the next pass assesses it again.
             basis: Digest::of_bytes(b"adopted"),
             asked_by_blocked: false,
+            is_changed: false,
+            temporary: None,
         };
         self.propose(desired, assessment, now, record);
         if let Some(open) = self.open_mut() {

@@ -26,7 +26,7 @@ impl WorkloadState {
         } = self.applied.as_ref()?;
         let number = revision.filter(|_| self.is_applied())?;
         let is_new = before.is_none_or(|before| before < number);
-        let revision = self.revision(number).filter(|_| is_new)?;
+        let revision = self.revision(number).filter(|one| is_new && !one.is_rest)?;
         Some(AppliedChange {
             revision,
             before: self.base_of(revision),
@@ -66,6 +66,8 @@ impl WorkloadState {
             Some("approved traffic was blocked, and a person has to look")
         } else if self.awaits_person {
             Some("a policy of this workload was rolled back")
+        } else if self.opening.is_some() {
+            Some("a temporary opening of this workload has not ended")
         } else {
             None
         }

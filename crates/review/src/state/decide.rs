@@ -1,10 +1,16 @@
 //! Decisions. RBAC controls who may decide; this module controls which decisions are valid.
 
-use super::{ApprovedRevision, Proposal, Revision, Ruling, Stage, WorkloadState};
+use super::opening::for_record;
+use super::{
+    ApprovedRevision, NoOpening, Proposal, Revision, Ruling, Stage, TemporaryOpening, WorkloadState,
+};
 use crate::digest::policy_digest;
 use crate::resources::{Phase, Verb};
+use crate::{Assessment, IntendedConnection, Opens};
+use k8s_openapi::api::networking::v1::NetworkPolicySpec;
 use nanoseg_net::Timestamp;
-use nanoseg_record::{Action, Actor, Entry, RefusalKind};
+use nanoseg_record::{Action, Actor, Connection, Entry, MOST_CONNECTIONS, RefusalKind};
+use std::collections::BTreeSet;
 use thiserror::Error;
 
 /// A decision as it is in the cluster.
@@ -18,6 +24,19 @@ pub struct Decision {
     pub verb: Verb,
     pub reason: String,
     pub decided_by: String,
+    /// The connections of the proposal that are not approved.
+    pub except: Vec<Connection>,
+    /// For how long what it opens stays open, in seconds; `None`: for good.
+    pub open_for: Option<u32>,
+    /// When the decision was made, by the API server's clock.
+    pub made: Option<Timestamp>,
+}
+
+/// A proposal without the connections that a decision leaves out, proven to be no other than that.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Amendment {
+    pub policy: NetworkPolicySpec,
+    pub assessment: Assessment,
 }
 
 /// The reason why a decision is not valid.
@@ -39,6 +58,17 @@ pub enum Refusal {
     NotPending { proposal: String, phase: Phase },
     #[error("proposal {proposal} is {phase:?}: only what was approved can be rolled back")]
     NotApproved { proposal: String, phase: Phase },
+    #[error(
+        "proposal {proposal} does not allow {connection}, so it cannot be approved without it; nanoseg review shows the names of its connections"
+    )]
+    NotInProposal {
+        proposal: String,
+        connection: Connection,
+    },
+    #[error("proposal {proposal} cannot be approved without them: {why}")]
+    CannotExcept { proposal: String, why: String },
+    #[error("proposal {proposal} cannot be approved for a time: {why}")]
+    NoOpening { proposal: String, why: NoOpening },
 }
 
 impl WorkloadState {
@@ -53,18 +83,37 @@ impl WorkloadState {
         now: Timestamp,
         record: &mut Vec<Entry>,
     ) -> Result<(), Refusal> {
-        let proposal = self
-            .proposal(&decision.proposal)
-            .ok_or_else(|| Refusal::Unknown(decision.proposal.clone()))?;
-        if live_uid != Some(decision.proposal_uid.as_str()) {
-            return Err(Refusal::AnotherObject(decision.proposal.clone()));
-        }
+        self.decide_amended(decision, live_uid, None, now, record)
+    }
+
+    /// Carries a decision out. `amendment` is the proposal without the connections that the decision leaves out.
+    ///
+    /// # Errors
+    /// As [`WorkloadState::decide`]; or connections are left out and there is no amendment.
+    pub fn decide_amended(
+        &mut self,
+        decision: &Decision,
+        live_uid: Option<&str>,
+        amendment: Option<Amendment>,
+        now: Timestamp,
+        record: &mut Vec<Entry>,
+    ) -> Result<(), Refusal> {
+        self.may_be_carried_out(decision, live_uid)?;
         match decision.verb {
-            Verb::Approve | Verb::Reject => may_be_decided(proposal, decision)?,
-            Verb::Rollback => may_be_undone(proposal)?,
-        }
-        match decision.verb {
-            Verb::Approve => self.approve(&decision.proposal, Some(decision), now, record),
+            Verb::Approve => {
+                let kept = self.proposal(&decision.proposal).cloned();
+                self.amend(decision, amendment, now)?;
+                let ends = self.proposal(&decision.proposal);
+                let ends = ends.map_or(Ok(None), |one| self.opening_ends(one, decision, now));
+                let until = ends.inspect_err(|_| {
+                    let name = &decision.proposal;
+                    let changed = self.proposals.iter_mut().find(|one| one.name == *name);
+                    if let (Some(changed), Some(kept)) = (changed, kept) {
+                        *changed = kept;
+                    }
+                })?;
+                self.approve(&decision.proposal, Some(decision), until, now, record);
+            }
             Verb::Reject => {
                 self.reject(decision, now, record);
                 self.accept_blocked();
@@ -86,17 +135,83 @@ impl WorkloadState {
     /// Approves the open proposal by the rules of its Segmentation.
     pub fn approve_automatically(&mut self, now: Timestamp, record: &mut Vec<Entry>) {
         if let Some(name) = self.open().map(|open| open.name.clone()) {
-            self.approve(&name, None, now, record);
+            self.approve(&name, None, None, now, record);
         }
+    }
+
+    /// Whether the decision is about something that can be decided so.
+    ///
+    /// # Errors
+    /// The reason why not.
+    pub fn may_be_carried_out(
+        &self,
+        decision: &Decision,
+        live_uid: Option<&str>,
+    ) -> Result<(), Refusal> {
+        let proposal = self
+            .proposal(&decision.proposal)
+            .ok_or_else(|| Refusal::Unknown(decision.proposal.clone()))?;
+        if live_uid != Some(decision.proposal_uid.as_str()) {
+            return Err(Refusal::AnotherObject(decision.proposal.clone()));
+        }
+        match decision.verb {
+            Verb::Approve | Verb::Reject => may_be_decided(proposal, decision)?,
+            Verb::Rollback => may_be_undone(proposal)?,
+        }
+        if decision.verb != Verb::Approve {
+            return Ok(());
+        }
+        for connection in &decision.except {
+            if proposal.named(connection).is_empty() {
+                return Err(Refusal::NotInProposal {
+                    proposal: proposal.name.clone(),
+                    connection: connection.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the proposal one without the connections that the decision leaves out.
+    fn amend(
+        &mut self,
+        decision: &Decision,
+        amendment: Option<Amendment>,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        if decision.except.is_empty() {
+            return Ok(());
+        }
+        let Some(Amendment { policy, assessment }) = amendment else {
+            return Err(Refusal::CannotExcept {
+                proposal: decision.proposal.clone(),
+                why: "what would be left of it is not known".into(),
+            });
+        };
+        let mut proposals = self.proposals.iter_mut();
+        if let Some(proposal) = proposals.find(|one| one.name == decision.proposal) {
+            proposal.policy = policy;
+            proposal.generated = policy_digest(&proposal.policy);
+            proposal.impact = assessment.impact;
+            proposal.intent = assessment.intent;
+            (proposal.opens, proposal.closes) = (assessment.opens, assessment.closes);
+            proposal.except.clone_from(&decision.except);
+            proposal.temporary = None;
+            proposal.since = now;
+        }
+        Ok(())
     }
 
     fn approve(
         &mut self,
         name: &str,
         decision: Option<&Decision>,
+        until: Option<Timestamp>,
         now: Timestamp,
         record: &mut Vec<Entry>,
     ) {
+        let temporary = self.proposal(name);
+        let temporary = temporary.and_then(|one| self.afterwards(one, until.is_some()));
         let number = self.revisions.last().map_or(1, |last| last.number + 1);
         let before = self
             .wanted
@@ -108,6 +223,8 @@ impl WorkloadState {
                 Action::Approved {
                     proposal: name.to_owned(),
                     why: decision.reason.clone(),
+                    until,
+                    afterwards: temporary.as_ref().map(|one| policy_digest(&one.afterwards)),
                 },
             ),
             None => (
@@ -132,8 +249,9 @@ impl WorkloadState {
             ruling,
             revision: number,
         };
+        let opens = proposal.opens.all.clone();
         proposal.turn(Stage::Approved(approval), now);
-        proposal.message = None;
+        (proposal.message, proposal.open_until) = (None, until);
         let (policy, intent) = (proposal.policy.clone(), proposal.intent.clone());
         let digest = policy_digest(&policy);
         // An earlier approved proposal that is not in the cluster yet will never be applied.
@@ -154,14 +272,41 @@ impl WorkloadState {
             at: now,
             base,
             intent,
+            temporary: temporary.clone(),
+            is_rest: false,
         });
         self.wanted = Some(number);
+        self.answered = None;
+        match (until, decision) {
+            (Some(until), Some(decision)) => {
+                self.opening = Some(TemporaryOpening {
+                    proposal: name.to_owned(),
+                    revision: number,
+                    by: decision.decided_by.clone(),
+                    reason: decision.reason.clone(),
+                    at: now,
+                    until,
+                    connections: opens,
+                });
+            }
+            // It knows nothing of the opening, so that it takes its place.
+            _ if temporary.is_none() => self.opening = None,
+            _ => {}
+        }
         self.degraded = None;
         self.awaits_person &= decision.is_none();
-        record.push(
-            self.entry(action, actor)
-                .with_policies(before, Some(digest)),
-        );
+        let entry = self.entry(action, actor.clone());
+        record.push(entry.with_policies(before, Some(digest)));
+        if let Some(decision) = decision.filter(|one| !one.except.is_empty()) {
+            let mut connections = decision.except.clone();
+            connections.truncate(MOST_CONNECTIONS);
+            let action = Action::ConnectionsRejected {
+                proposal: name.to_owned(),
+                why: decision.reason.clone(),
+                connections,
+            };
+            record.push(self.entry(action, actor));
+        }
     }
 
     fn reject(&mut self, decision: &Decision, now: Timestamp, record: &mut Vec<Entry>) {
@@ -172,6 +317,7 @@ impl WorkloadState {
         else {
             return;
         };
+        let refused = proposal.refused_by_rejection();
         let ruling = Ruling {
             by: decision.decided_by.clone(),
             decision: Some(decision.name.clone()),
@@ -182,7 +328,9 @@ impl WorkloadState {
         let action = Action::Rejected {
             proposal: decision.proposal.clone(),
             why: decision.reason.clone(),
+            connections: for_record(&refused),
         };
+        self.answered = None;
         let entry = self.entry(action, Actor::user(&decision.decided_by));
         record.push(entry.with_policies(Some(digest), None));
     }
@@ -206,6 +354,10 @@ impl Refusal {
             Refusal::Outdated { .. } => RefusalKind::Outdated,
             Refusal::NotPending { .. } => RefusalKind::NotPending,
             Refusal::NotApproved { .. } => RefusalKind::NotApproved,
+            Refusal::NotInProposal { .. } | Refusal::CannotExcept { .. } => {
+                RefusalKind::CannotExcept
+            }
+            Refusal::NoOpening { .. } => RefusalKind::CannotExpire,
         }
     }
 }
@@ -237,5 +389,28 @@ fn may_be_undone(proposal: &Proposal) -> Result<(), Refusal> {
             proposal: proposal.name.clone(),
             phase: proposal.stage.phase(),
         }),
+    }
+}
+
+impl Proposal {
+    /// The connections that it would allow and that have this name.
+    pub fn named(&self, connection: &Connection) -> Vec<&IntendedConnection> {
+        let all = self.intent.allows.iter();
+        all.filter(|one| one.for_record() == *connection).collect()
+    }
+
+    /// The connections that are refused if it is rejected as a whole: what it would newly allow as a change of a policy.
+    /// Without lookups of names nothing works, so they are asked about once more, alone. Who rejects a first policy
+    /// refuses no connection, but that the workload is isolated.
+    pub fn refused_by_rejection(&self) -> BTreeSet<IntendedConnection> {
+        if self.base_revision.is_none() || self.adopts {
+            return BTreeSet::new();
+        }
+        let Opens { all, lookups } = &self.opens;
+        let others: BTreeSet<_> = all.difference(lookups).cloned().collect();
+        if others.is_empty() {
+            return all.clone();
+        }
+        others
     }
 }

@@ -1,6 +1,6 @@
 //! Proposals: at most one proposal is open per workload, and it has the policy that is right at present.
 
-use super::{Proposal, Stage, WorkloadState};
+use super::{AnsweredPolicy, Proposal, Stage, Temporary, WorkloadState};
 use crate::Assessment;
 use crate::digest::policy_digest;
 use k8s_openapi::api::networking::v1::NetworkPolicySpec;
@@ -15,6 +15,10 @@ pub struct DesiredPolicy {
     pub basis: Digest,
     /// Blocked traffic made this policy necessary.
     pub asked_by_blocked: bool,
+    /// The traffic of something that a person refused changed in a way that counts.
+    pub is_changed: bool,
+    /// What is left of it when the workload's temporary opening ends.
+    pub temporary: Option<Temporary>,
 }
 
 /// What the controller must do about the desired policy of a workload.
@@ -56,9 +60,28 @@ impl WorkloadState {
             None if in_force => Need::Nothing,
             // What blocks approved traffic is questioned, also if it is what a person wanted before that was known.
             None if self.degraded.is_some() => Need::Assess,
+            None if desired.is_changed => Need::Assess,
+            None if self.is_answered(desired) => Need::Nothing,
             None if self.was_refused(&digest) || self.was_improved_on(&digest) => Need::Nothing,
             None => Need::Assess,
         }
+    }
+
+    fn is_answered(&self, desired: &DesiredPolicy) -> bool {
+        self.answered.as_ref() == Some(&self.answer_to(desired))
+    }
+
+    fn answer_to(&self, desired: &DesiredPolicy) -> AnsweredPolicy {
+        AnsweredPolicy {
+            policy: policy_digest(&desired.policy),
+            basis: desired.basis.clone(),
+            base: self.wanted,
+        }
+    }
+
+    /// Notes that a person has rejected all of this policy that is new, so that nothing is proposed.
+    pub fn answer(&mut self, desired: &DesiredPolicy) {
+        self.answered = Some(self.answer_to(desired));
     }
 
     /// The same policy was rejected as a change of the revision in force now: it is not proposed again until the
@@ -96,7 +119,12 @@ impl WorkloadState {
         now: Timestamp,
         record: &mut Vec<Entry>,
     ) {
-        let Assessment { impact, intent } = assessment;
+        let Assessment {
+            impact,
+            intent,
+            opens,
+            closes,
+        } = assessment;
         let generated = policy_digest(&desired.policy);
         let (base_revision, base) = (self.wanted, self.wanted_policy().cloned());
         let before = self
@@ -113,6 +141,8 @@ impl WorkloadState {
             (open.base_revision, open.base) = (base_revision, base);
             open.basis = desired.basis;
             (open.impact, open.intent) = (impact, intent);
+            (open.opens, open.closes) = (opens, closes);
+            open.temporary = desired.temporary.filter(|_| !is_kept);
             open.asked_by_blocked |= desired.asked_by_blocked;
             if changed {
                 let action = Action::Proposed {
@@ -146,6 +176,11 @@ impl WorkloadState {
             basis: desired.basis,
             asked_by_blocked: desired.asked_by_blocked,
             adopts: false,
+            opens,
+            closes,
+            temporary: desired.temporary,
+            except: Vec::new(),
+            open_until: None,
             stage: Stage::Pending,
             since: now,
             message: None,

@@ -1,7 +1,7 @@
 //! What is stored of a workload's review counts as far as the record proves it: each approved policy has a line with
 //! its digest (rule: state-is-what-the-record-proves).
 
-use super::{Proposal, Revision, Stage, WorkloadState};
+use super::{Proposal, Revision, Stage, TemporaryOpening, WorkloadState};
 use crate::digest::policy_digest;
 use nanoseg_record::{Digest, Rulings};
 
@@ -14,6 +14,8 @@ pub enum Unproven {
     Wanted(u32),
     #[error("it is stored that its policy is to be deleted, and the record does not say so")]
     Deletion,
+    #[error("a temporary opening is stored with another end than the record has")]
+    Opening,
     #[error("it is stored under the name of another workload")]
     Owner,
 }
@@ -24,8 +26,11 @@ impl WorkloadState {
     pub fn keep_proven(&mut self, rulings: &Rulings) -> Vec<Unproven> {
         let namespace = &self.workload.namespace;
         let is_proven = |one: &Revision| {
+            let rest = one.temporary.as_ref();
+            let rest = rest.map(|rest| policy_digest(&rest.afterwards));
             policy_digest(&one.policy) == one.digest
                 && rulings.is_approved(namespace, &self.policy_name, &one.digest)
+                && rest.as_ref() == rulings.afterwards(namespace, &self.policy_name, &one.digest)
         };
         let (proven, rest): (Vec<Revision>, Vec<Revision>) = std::mem::take(&mut self.revisions)
             .into_iter()
@@ -47,6 +52,7 @@ impl WorkloadState {
         if self.wanted.is_none() || !unproven.is_empty() {
             self.wanted = last;
         }
+        self.keep_opening(rulings, &mut unproven);
         self.forget_dangling();
         // Without a wanted policy, whatever was applied is deleted.
         if self.wanted.is_none()
@@ -58,6 +64,36 @@ impl WorkloadState {
             (self.applied, self.taken) = (None, None);
         }
         unproven
+    }
+
+    /// A temporary opening ends when the record says.
+    fn keep_opening(&mut self, rulings: &Rulings, unproven: &mut Vec<Unproven>) {
+        let ruled = rulings.opening(&self.workload.namespace, &self.policy_name);
+        let stored = self.opening.as_ref();
+        let is_same = match (ruled, stored) {
+            (None, None) => true,
+            (Some(ruled), Some(stored)) => {
+                (&ruled.proposal, ruled.until) == (&stored.proposal, stored.until)
+            }
+            _ => false,
+        };
+        if is_same {
+            return;
+        }
+        unproven.push(Unproven::Opening);
+        let known = self.opening.take();
+        let revision = self.wanted.unwrap_or_default();
+        self.opening = ruled.map(|ruled| TemporaryOpening {
+            proposal: ruled.proposal.clone(),
+            revision: known.as_ref().map_or(revision, |known| known.revision),
+            by: ruled.by.name().to_owned(),
+            reason: known
+                .as_ref()
+                .map_or(String::new(), |known| known.reason.clone()),
+            at: ruled.at,
+            until: ruled.until,
+            connections: known.map(|known| known.connections).unwrap_or_default(),
+        });
     }
 
     fn digest_of(&self, number: u32) -> Option<&Digest> {

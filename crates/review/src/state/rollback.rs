@@ -27,7 +27,22 @@ impl WorkloadState {
                 .and_then(|n| self.revision(n))
                 .map(|r| r.digest.clone())
         };
-        let (before, after) = (digest(self.wanted), digest(back_to));
+        let before = digest(self.wanted);
+        // Undone with the opening, or what it was made on.
+        if self
+            .opening
+            .as_ref()
+            .is_some_and(|one| one.revision >= revision)
+        {
+            self.opening = None;
+        }
+        let back_to = back_to.map(|number| self.lasting(number, now));
+        let digest = |number: Option<u32>| {
+            number
+                .and_then(|n| self.revision(n))
+                .map(|r| r.digest.clone())
+        };
+        let after = digest(back_to);
         let (proposal, to, text) = (name.to_owned(), back_to, why.to_owned());
         let (actor, action) = match decision {
             Some(decision) => (

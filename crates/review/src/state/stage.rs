@@ -18,6 +18,8 @@ pub enum Stage {
     Superseded(Option<ApprovedRevision>),
     /// It was approved, and the approval was undone.
     RolledBack(ApprovedRevision),
+    /// It was approved for a time that is over.
+    Expired(ApprovedRevision),
 }
 
 /// The person who decided, and the reason.
@@ -46,15 +48,17 @@ impl Stage {
             Stage::Applied(_) => Phase::Applied,
             Stage::Superseded(_) => Phase::Superseded,
             Stage::RolledBack(_) => Phase::RolledBack,
+            Stage::Expired(_) => Phase::Expired,
         }
     }
 
     /// The approved revision, if it was ever approved.
     pub fn approved(&self) -> Option<&ApprovedRevision> {
         match self {
-            Stage::Approved(approval) | Stage::Applied(approval) | Stage::RolledBack(approval) => {
-                Some(approval)
-            }
+            Stage::Approved(approval)
+            | Stage::Applied(approval)
+            | Stage::RolledBack(approval)
+            | Stage::Expired(approval) => Some(approval),
             Stage::Superseded(approval) => approval.as_ref(),
             Stage::Pending | Stage::Rejected(_) => None,
         }
@@ -63,7 +67,7 @@ impl Stage {
     /// The approved revision, if it was approved and the approval was not undone.
     pub fn undoable(&self) -> Option<&ApprovedRevision> {
         match self {
-            Stage::RolledBack(_) => None,
+            Stage::RolledBack(_) | Stage::Expired(_) => None,
             other => other.approved(),
         }
     }
@@ -73,6 +77,18 @@ impl Stage {
         match self {
             Stage::Rejected(ruling) => Some(ruling),
             other => other.approved().map(|approval| &approval.ruling),
+        }
+    }
+
+    /// Notes that the revision goes on under another number.
+    pub(super) fn renumber(&mut self, number: u32) {
+        match self {
+            Stage::Approved(approval)
+            | Stage::Applied(approval)
+            | Stage::Superseded(Some(approval)) => {
+                approval.revision = number;
+            }
+            _ => {}
         }
     }
 
@@ -132,6 +148,7 @@ impl TryFrom<StoredStage> for Stage {
             Phase::Applied => Stage::Applied(approval?),
             Phase::Superseded => Stage::Superseded(approval.ok()),
             Phase::RolledBack => Stage::RolledBack(approval?),
+            Phase::Expired => Stage::Expired(approval?),
         })
     }
 }
@@ -169,6 +186,7 @@ mod tests {
             decided("Applied", Some(2)),
             decided("Superseded", Some(3)),
             decided("RolledBack", Some(4)),
+            decided("Expired", Some(5)),
         ] {
             let stage: Stage = serde_json::from_value(stored.clone()).expect("a stage");
             assert_eq!(serde_json::to_value(stage).expect("JSON"), stored);

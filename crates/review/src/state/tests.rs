@@ -9,6 +9,8 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use nanoseg_net::Protocol;
 use nanoseg_record::ActionKind;
 
+mod openings;
+
 const UID: &str = "u1";
 
 fn at(seconds: i64) -> Timestamp {
@@ -27,6 +29,8 @@ fn desired(port: u16) -> DesiredPolicy {
         policy: policy(port),
         basis: Digest::of_bytes(&port.to_be_bytes()),
         asked_by_blocked: false,
+        is_changed: false,
+        temporary: None,
     }
 }
 
@@ -45,6 +49,7 @@ fn assessment(policy: &NetworkPolicySpec) -> Assessment {
             ..Impact::default()
         },
         intent: Intent::new(ports.map(call), []),
+        ..Assessment::default()
     }
 }
 
@@ -85,6 +90,9 @@ fn decision(state: &WorkloadState, name: &str, verb: Verb) -> Decision {
         verb,
         reason: "looks right".into(),
         decided_by: "ann".into(),
+        except: Vec::new(),
+        open_for: None,
+        made: None,
     }
 }
 

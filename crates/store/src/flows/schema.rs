@@ -17,6 +17,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("version_7.sql"),
     include_str!("version_8.sql"),
     include_str!("version_9.sql"),
+    include_str!("version_10.sql"),
+    include_str!("version_11.sql"),
 ];
 
 type Checked = Result<(), FlowStoreError>;

@@ -57,6 +57,16 @@ pub fn load(connection: &Connection) -> rusqlite::Result<Loaded> {
             })
         },
     )?;
+    // A file that is read only may be one of an earlier version.
+    let memories = if has_table(&transaction, "memories")? {
+        all(
+            &transaction,
+            "SELECT namespace, body FROM memories ORDER BY namespace",
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?
+    } else {
+        Vec::new()
+    };
     let record_head = transaction
         .query_row("SELECT sequence, line FROM record_head", [], |row| {
             Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?))
@@ -68,6 +78,7 @@ pub fn load(connection: &Connection) -> rusqlite::Result<Loaded> {
         decisions,
         record_head,
         departed,
+        memories,
     })
 }
 

@@ -53,6 +53,7 @@ fn full() -> Commit {
         decisions: vec![decision("u1", "approved")],
         record_lines: vec![(1, r#"{"at":"a","action":"x"}"#.into()), (2, "{}".into())],
         departed: vec![departed("p1", 100), departed("p2", 200)],
+        memories: vec![("shop".into(), "{\"m\":1}".into())],
         ..Commit::default()
     }
 }
@@ -84,6 +85,7 @@ fn a_commit_is_loaded_after_a_restart() {
         decisions: full().decisions,
         record_head: Some((2, "{}".into())),
         departed: full().departed,
+        memories: full().memories,
     };
     assert_eq!(loaded, expected);
     assert_eq!(lines(&store, 2), [(2, "{}".to_owned())]);
@@ -101,6 +103,7 @@ fn a_commit_replaces_removes_and_forgets() {
             removed_segments: vec!["shop".into()],
             decisions: vec![decision("u1", "refused"), decision("u2", "approved")],
             forget_departed_before: Some(Timestamp::from_secs(200)),
+            memories: vec![("shop".into(), "{\"m\":2}".into())],
             ..Commit::default()
         })
         .unwrap();
@@ -109,6 +112,11 @@ fn a_commit_replaces_removes_and_forgets() {
     assert!(loaded.segments.is_empty());
     assert_eq!(loaded.decisions.len(), 2);
     assert_eq!(loaded.departed, [departed("p2", 200)]);
+    // It outlives the segment.
+    assert_eq!(
+        loaded.memories,
+        [("shop".to_owned(), "{\"m\":2}".to_owned())]
+    );
 }
 
 #[test]

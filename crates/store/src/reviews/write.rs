@@ -77,6 +77,11 @@ pub fn commit(
                 decision.body
             ])?;
     }
+    for (namespace, body) in &commit.memories {
+        transaction
+            .prepare_cached("REPLACE INTO memories (namespace, body) VALUES (?1, ?2)")?
+            .execute(params![namespace, body])?;
+    }
     departed(transaction, commit)?;
     break_glass::recorded(transaction, &commit.recorded_break_glass)?;
     Ok(Ok(()))

@@ -122,10 +122,12 @@ fn protected(evidence: &Evidence) -> Assessment {
 }
 
 /// Actions that change which traffic is allowed, or whether this is enforced.
-const CHANGES: [ActionKind; 13] = [
+const CHANGES: [ActionKind; 15] = [
     ActionKind::Approved,
     ActionKind::AutoApproved,
     ActionKind::Rejected,
+    ActionKind::ConnectionsRejected,
+    ActionKind::OpeningExpired,
     ActionKind::RolledBack,
     ActionKind::AutoRolledBack,
     ActionKind::Applied,

@@ -3,7 +3,7 @@
 use super::{Block, Section, table};
 use crate::evidence::{Event, Evidence, RecordHead, ViolationLine};
 use crate::words::{count, time};
-use nanoseg_record::ActionKind;
+use nanoseg_record::{Action, ActionKind};
 
 /// Who approved the policies in force.
 pub fn approvals(evidence: &Evidence) -> Section {
@@ -130,6 +130,7 @@ pub fn events(evidence: &Evidence) -> Section {
         let header = ["namespace", "from", "to", "reason"];
         blocks.push(table(&header, rows, "evidence.json"));
     }
+    blocks.extend(openings(evidence));
     let drift = [ActionKind::DriftRepaired, ActionKind::DriftGivenUp];
     blocks.extend(listed(
         evidence,
@@ -156,6 +157,8 @@ pub fn events(evidence: &Evidence) -> Section {
         ActionKind::Approved,
         ActionKind::AutoApproved,
         ActionKind::Rejected,
+        ActionKind::ConnectionsRejected,
+        ActionKind::OpeningExpired,
         ActionKind::DecisionRefused,
         ActionKind::RolledBack,
         ActionKind::AutoRolledBack,
@@ -186,6 +189,53 @@ fn chain(evidence: &Evidence, head: &RecordHead) -> String {
 }
 
 /// The events of these actions as a table below a line of text; empty if there are none.
+/// Temporary openings, and when each was closed again.
+fn openings(evidence: &Evidence) -> Vec<Block> {
+    let ended = |opened: &Event| {
+        let mut later = evidence.events.iter();
+        later.find(|event| {
+            event.sequence > opened.sequence
+                && event.entry.namespace == opened.entry.namespace
+                && event.entry.action.kind() == ActionKind::OpeningExpired
+                && event.entry.action.proposal() == opened.entry.action.proposal()
+        })
+    };
+    let row = |event: &Event| match &event.entry.action {
+        Action::Approved {
+            proposal,
+            until: Some(until),
+            why,
+            ..
+        } => Some(vec![
+            format!("{}/{}", event.entry.namespace, event.entry.object),
+            proposal.clone(),
+            event.entry.actor.to_string(),
+            time(event.when()),
+            time(*until),
+            ended(event).map_or("not in the record".into(), |end| time(end.when())),
+            why.clone(),
+        ]),
+        _ => None,
+    };
+    let rows: Vec<Vec<String>> = evidence.events.iter().filter_map(row).collect();
+    if rows.is_empty() {
+        return Vec::new();
+    }
+    let header = [
+        "policy",
+        "proposal",
+        "by",
+        "opened",
+        "until",
+        "closed again",
+        "reason",
+    ];
+    vec![
+        Block::Text("What was opened for a time:".into()),
+        table(&header, rows, "record.jsonl"),
+    ]
+}
+
 fn listed(evidence: &Evidence, title: &str, actions: &[ActionKind]) -> Vec<Block> {
     let events = evidence.events.iter();
     let rows: Vec<Vec<String>> = events
