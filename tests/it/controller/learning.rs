@@ -38,9 +38,13 @@ fn a_workload_says_what_it_waits_for_until_its_pooled_connection_was_seen_in_eno
         "mode": "Propose",
         "learning": {"minimumDuration": "0s", "minimumCoverage": 95},
     }));
-    agent.silent();
     let silent = until_waiting(cluster, &world, "db", |_| true);
     assert_eq!(silent.waits_for, [WaitReason::Traffic]);
+    // One connection that is open for as long as the agent observes.
+    agent.pool(&world, ("api", "db", 5432), 50);
+    let proposal = world.open("db");
+    let coverage = proposal.spec.review.coverage;
+    assert!(coverage.is_some_and(|percent| percent >= 95), "{coverage:?}");
     agent.see(&world, ("api", "web", 8080), Verdict::Established, 1);
     let young = until_waiting(cluster, &world, "web", |one| one.connections == 1);
     assert!(young.waits_for.contains(&WaitReason::SecondSight), "{young:?}");
@@ -50,9 +54,4 @@ fn a_workload_says_what_it_waits_for_until_its_pooled_connection_was_seen_in_eno
     assert!(said.contains("no proposal yet"), "{said}");
     let said = olga.says(0, &["status"]);
     assert!(said.contains("web (") && said.contains("; waits "), "{said}");
-    // One connection that is open for as long as the agent observes.
-    agent.pool(&world, ("api", "db", 5432), 50);
-    let proposal = world.open("db");
-    let coverage = proposal.spec.review.coverage;
-    assert!(coverage.is_some_and(|percent| percent >= 95), "{coverage:?}");
 }
