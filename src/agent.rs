@@ -16,6 +16,7 @@ mod link;
 mod memory;
 mod metrics;
 mod node;
+mod own_addresses;
 mod run;
 mod sender;
 mod sources;

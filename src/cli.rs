@@ -63,8 +63,6 @@ mod verify;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use process::{leak, program};
 use std::process::ExitCode;
-#[cfg(feature = "cluster")]
-use terminal::LogFormat;
 
 /// Network nano-segmentation for Kubernetes: observed traffic in, proven minimal NetworkPolicies out.
 #[derive(Debug, Parser)]
@@ -126,7 +124,9 @@ impl Command {
     fn log(&self) -> terminal::Log {
         match self {
             #[cfg(feature = "cluster")]
-            Command::Agent(_) | Command::Receive(_) => terminal::Log::Service(LogFormat::Text),
+            Command::Agent(args) => terminal::Log::Service(args.log_format()),
+            #[cfg(feature = "cluster")]
+            Command::Receive(args) => terminal::Log::Service(args.log_format()),
             #[cfg(feature = "cluster")]
             Command::Controller(args) => terminal::Log::Service(args.log_format()),
             _ => terminal::Log::Command,

@@ -2,6 +2,8 @@
 
 use crate::flow::{FlowBatch, Instance, Loss, MergedObservations, ObservationLimits, Observations};
 use crate::net::{SECOND, Timestamp};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// After so long without observations there is an empty batch, in nanoseconds.
@@ -20,6 +22,8 @@ pub struct Batcher {
     gathered: MergedObservations,
     /// Losses that the next batch reports, and that are no reason to make one.
     losses: Observations,
+    /// The addresses of the node, for every batch.
+    addresses: BTreeSet<IpAddr>,
 }
 
 impl Batcher {
@@ -38,6 +42,7 @@ impl Batcher {
             from: now,
             gathered: MergedObservations::default(),
             losses: Observations::default(),
+            addresses: BTreeSet::new(),
         }
     }
 
@@ -48,6 +53,13 @@ impl Batcher {
     /// Adds a loss to the next batch, whenever that is made.
     pub fn lose(&mut self, loss: Loss, count: u64) {
         self.losses.lose(loss, count);
+    }
+
+    /// Sets the addresses of the node.
+    pub fn set_addresses(&mut self, addresses: &BTreeSet<IpAddr>) {
+        if self.addresses != *addresses {
+            self.addresses.clone_from(addresses);
+        }
     }
 
     /// Returns true if what was collected fills a batch.
@@ -70,6 +82,10 @@ impl Batcher {
         let mut pieces = gathered.into_chunks(self.limits);
         if pieces.is_empty() {
             pieces.push(Observations::default());
+        }
+        // A few hundred bytes; the receiver may have forgotten what it was told.
+        if let Some(first) = pieces.first_mut() {
+            first.node_addresses.clone_from(&self.addresses);
         }
         pieces
             .into_iter()

@@ -6,6 +6,7 @@
 use super::batcher::Batcher;
 use super::link::DeliveryOutcome;
 use super::metrics::Metrics;
+use super::own_addresses::OwnAddresses;
 use super::sender::Outgoing;
 use super::sources::Figures;
 use crate::flow::{Observations, Source};
@@ -51,6 +52,7 @@ pub struct Keeper<C> {
     /// Takes batches to the sender; it has room for as many as the spool hands out.
     pub offers: Offers<Outgoing>,
     pub outcomes: Receiver<DeliveryOutcome>,
+    pub addresses: OwnAddresses,
 }
 
 impl<C: BatchCodec> Keeper<C> {
@@ -107,6 +109,7 @@ impl<C: BatchCodec> Keeper<C> {
         // The node's clock may have been set.
         self.clock.check_step();
         let now = self.clock.to_wall(self.clock.now());
+        self.batcher.set_addresses(self.addresses.current(now));
         for batch in self.batcher.take(now, last_words) {
             self.metrics.batch_made();
             self.spool.push(&batch);

@@ -3,6 +3,7 @@
 use crate::flow::{Loss, Observations, Source};
 use crate::listen::ConnectionMetrics;
 use crate::store::SpoolState;
+use crate::wire::register_build_info;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -69,7 +70,7 @@ pub struct Metrics {
 impl Metrics {
     pub fn new(window: Duration, sources: &[Source]) -> Self {
         let mut metrics = Metrics {
-            registry: Registry::with_prefix("nanoseg_agent"),
+            registry: Registry::default(),
             records: Family::default(),
             connections: Family::default(),
             running: Family::default(),
@@ -113,7 +114,10 @@ impl Metrics {
     fn register(&mut self, window: Duration) {
         let seconds: Gauge<f64, AtomicU64> = Gauge::default();
         seconds.set(window.as_secs_f64());
-        let r = &mut self.registry;
+        register_build_info(&mut self.registry);
+        let ports = self.registry.sub_registry_with_prefix("nanoseg_port");
+        self.ports.register(ports);
+        let r = self.registry.sub_registry_with_prefix("nanoseg_agent");
         r.register(
             "records",
             "Flow records that sources handed on",
@@ -191,7 +195,15 @@ impl Metrics {
             self.last_acknowledged.clone(),
         );
         r.register("window_seconds", "The length of a window", seconds);
-        self.ports.register(r.sub_registry_with_prefix("port"));
+    }
+
+    /// All metrics of an agent as OpenMetrics text, each with an example: for the documentation, and for tests of
+    /// names.
+    pub fn example() -> String {
+        let metrics = Metrics::new(Duration::from_secs(10), &[Source::Conntrack]);
+        metrics.figure(Source::Conntrack, "connections", 0);
+        metrics.ports.begin("monitoring");
+        metrics.text()
     }
 
     /// The metrics of the port for metrics.

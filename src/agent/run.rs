@@ -6,6 +6,7 @@ use super::keeper::{Event, Keeper};
 use super::link::{DeliveryOutcome, Link};
 use super::metrics::Metrics;
 use super::node::NodeName;
+use super::own_addresses::OwnAddresses;
 use super::sender::{Patience, Sender};
 use super::sources::{SourceSpec, Sources};
 use crate::flow::{Instance, ObservationLimits};
@@ -86,6 +87,7 @@ pub async fn run<L: Link, C: BatchCodec + Send + 'static>(
         figures,
         offers,
         outcomes,
+        addresses: OwnAddresses::of_this_node(),
     };
     let (ended, keeper_ended) = oneshot::channel();
     let keeper = thread::Builder::new()

@@ -3,6 +3,7 @@
 use super::link::{DeliveryOutcome, Link, LinkError};
 use super::metrics::Metrics;
 use crate::flow::BatchId;
+use crate::net::{Outage, Timestamp};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +50,9 @@ pub struct Sender<L> {
     out: VecDeque<Outgoing>,
     /// Failures since the last answer.
     failures: u32,
+    outage: Outage,
+    /// A batch was acknowledged in this run.
+    connected: bool,
 }
 
 impl<L: Link> Sender<L> {
@@ -59,6 +63,8 @@ impl<L: Link> Sender<L> {
             metrics,
             out: VecDeque::new(),
             failures: 0,
+            outage: Outage::default(),
+            connected: false,
         }
     }
 
@@ -77,15 +83,7 @@ impl<L: Link> Sender<L> {
             }
             self.metrics.disconnected();
             let wait = self.wait_after(&error);
-            match &error {
-                LinkError::Denied(_) | LinkError::TooOld(_) => {
-                    tracing::error!("{error}; batches are kept, next attempt in {wait:?}");
-                }
-                _ if self.failures == 1 => {
-                    tracing::warn!("{error}; batches are kept and sent later")
-                }
-                _ => tracing::info!("{error}; next attempt in {wait:?}"),
-            }
+            self.log_failure(&error, wait);
             tokio::time::sleep(wait).await;
         }
     }
@@ -109,6 +107,7 @@ impl<L: Link> Sender<L> {
                 which = self.link.acknowledged() => {
                     let which = which?;
                     self.settle(which);
+                    self.log_success();
                     report(DeliveryOutcome::Acknowledged(which));
                 }
                 batch = batches.recv(), if *open => match batch {
@@ -131,6 +130,31 @@ impl<L: Link> Sender<L> {
         Ok(())
     }
 
+    /// Logs what is new about a failure (rule: logs-tell-changes).
+    fn log_failure(&mut self, error: &LinkError, wait: Duration) {
+        let is_news = self.outage.failed(&error.to_string(), now());
+        match error {
+            _ if !is_news => tracing::debug!("{error}; next attempt in {wait:?}"),
+            LinkError::Denied(_) | LinkError::TooOld(_) => {
+                tracing::error!("{error}; batches are kept, and sent when it works again");
+            }
+            _ => tracing::warn!("{error}; batches are kept, and sent when it works again"),
+        }
+    }
+
+    /// Logs the first answer, and the first one after failures.
+    fn log_success(&mut self) {
+        match self.outage.worked(now()) {
+            Some(over) if self.connected => {
+                tracing::info!("connected again {over}: the receiver stores batches");
+            }
+            Some(over) => tracing::info!("connected {over}: the receiver stores batches"),
+            None if !self.connected => tracing::info!("connected: the receiver stores batches"),
+            None => {}
+        }
+        self.connected = true;
+    }
+
     fn settle(&mut self, which: BatchId) {
         self.failures = 0;
         self.out.retain(|batch| batch.which != which);
@@ -146,6 +170,11 @@ impl<L: Link> Sender<L> {
         let half = most.min(self.patience.longest) / 2;
         half + half.mul_f64(random_share())
     }
+}
+
+/// The node's clock: for logs alone.
+fn now() -> Timestamp {
+    jiff::Timestamp::now().into()
 }
 
 /// Between 0 and 1.

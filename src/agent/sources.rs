@@ -4,6 +4,7 @@
 use super::keeper::Event;
 use super::metrics::Metrics;
 use crate::flow::Source;
+use crate::net::{Outage, Timestamp};
 use crate::observe::{LiveError, LiveSource, Pace, Stop, run};
 use std::any::Any;
 use std::io;
@@ -64,6 +65,8 @@ impl Sources {
                 events: events.clone(),
                 metrics: Arc::clone(metrics),
                 first: Some(report.clone()),
+                outage: Outage::default(),
+                said_again: false,
             };
             let name = one.wanted.source.name().to_owned();
             let builder = thread::Builder::new().name(name).stack_size(STACK);
@@ -111,6 +114,10 @@ struct One {
     events: SyncSender<Event>,
     metrics: Arc<Metrics>,
     first: Option<Sender<(Source, Result<(), LiveError>)>>,
+    /// Since it last ran well.
+    outage: Outage,
+    /// It was logged that it runs again, in this outage.
+    said_again: bool,
 }
 
 impl One {
@@ -125,9 +132,15 @@ impl One {
             }
             if began.elapsed() >= RAN_WELL {
                 wait = FIRST_WAIT;
+                (self.outage, self.said_again) = (Outage::default(), false);
             }
             self.metrics.source_failed(source, &why);
-            tracing::error!("{source}: {why}; trying again in {wait:?}");
+            // (rule: logs-tell-changes)
+            if self.outage.failed(&why, now()) {
+                tracing::error!("{source}: {why}; it is tried again");
+            } else {
+                tracing::debug!("{source}: {why}; trying again in {wait:?}");
+            }
             self.sleep(wait);
             wait = (wait * 2).min(LONGEST_WAIT);
         }
@@ -151,13 +164,25 @@ impl One {
             }
         };
         self.metrics.source_runs(source);
-        tracing::info!("{source} runs");
+        self.log_start();
         self.report_first(Ok(()));
         let running = AssertUnwindSafe(|| run(&mut *opened, self.pace, &self.stop, &self.events));
         match catch_unwind(running) {
             Ok(Ok(())) => "it ended".to_owned(),
             Ok(Err(error)) => chain(&error),
             Err(panic) => panicked(&panic),
+        }
+    }
+
+    fn log_start(&mut self) {
+        let source = self.wanted.source;
+        match self.outage.so_far(now()) {
+            None => tracing::info!("{source} runs"),
+            // It may end again at once, and start again, for long.
+            Some(over) if !std::mem::replace(&mut self.said_again, true) => {
+                tracing::info!("{source} runs again {over}");
+            }
+            Some(_) => tracing::debug!("{source} runs again"),
         }
     }
 
@@ -174,6 +199,11 @@ impl One {
             thread::sleep(LOOK);
         }
     }
+}
+
+/// The node's clock: for logs alone.
+fn now() -> Timestamp {
+    jiff::Timestamp::now().into()
 }
 
 /// Returns an error with its causes in one line.

@@ -418,3 +418,87 @@ proptest! {
         prop_assert!(arrived.all.span().is_none_or(|(first, _)| first == Timestamp::from_secs(0)));
     }
 }
+
+/// What is logged, as lines.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Fails so many times, and works then.
+struct Later(u32, VecDeque<BatchId>);
+
+impl Link for Later {
+    async fn send(&mut self, which: BatchId, _: &[u8]) -> Result<(), LinkError> {
+        if self.0 > 0 {
+            self.0 -= 1;
+            return Err(LinkError::Away("failed to connect: refused".into()));
+        }
+        self.1.push_back(which);
+        Ok(())
+    }
+
+    async fn acknowledged(&mut self) -> Result<BatchId, LinkError> {
+        match self.1.pop_front() {
+            Some(which) => Ok(which),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+#[test]
+fn a_receiver_that_is_away_is_one_line_and_its_return_is_another() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _logged = tracing::subscriber::set_default(subscriber);
+    let metrics = Arc::new(Metrics::new(Duration::from_secs(1), &[]));
+    let patience = Patience {
+        first: Duration::from_micros(10),
+        longest: Duration::from_micros(10),
+        ..Patience::default()
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let (offers, batches) = mpsc::channel(4);
+        for number in 1..=3 {
+            let which = BatchId {
+                instance: Instance([1; 16]),
+                sequence: (number, number),
+            };
+            offers
+                .send(Outgoing {
+                    which,
+                    content: vec![1],
+                })
+                .await
+                .unwrap();
+        }
+        drop(offers);
+        let sender = Sender::new(Later(40, VecDeque::new()), patience, metrics);
+        sender.run(batches, |_| {}).await;
+    });
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert!(
+        lines[0].contains("WARN") && lines[0].contains("refused"),
+        "{text}"
+    );
+    assert!(lines[1].contains("and 40 failures"), "{text}");
+}

@@ -1,7 +1,9 @@
 //! `nanoseg agent`: observes one node.
 
+use super::process::without_user;
 use super::receive::NatsArgs;
 use super::sources::{InterfaceArg, LiveKind, open};
+use super::terminal::{LogArgs, LogFormat};
 use super::units::{parse_duration, parse_size};
 use crate::agent::{self, NodeName, Patience, Settings, WireCodec};
 use crate::observe::{AddressChanges, Pace};
@@ -72,20 +74,31 @@ pub struct Args {
     #[arg(long, env = "NANOSEG_METRICS_LISTEN", value_name = "ADDRESS:PORT",
           default_value = "127.0.0.1:9465", value_parser = parse_listen)]
     metrics_listen: Listen,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+impl Args {
+    pub fn log_format(&self) -> LogFormat {
+        self.log.log
+    }
 }
 
 const EXAMPLES: &str = "\
 Examples:
   As the DaemonSet runs it:
-    nanoseg agent --node \"$NODE_NAME\" --receiver https://nanoseg-receiver.nanoseg.svc:4240 \\
-      --ca /etc/nanoseg/ca.crt --token /var/run/secrets/nanoseg/token --spool /var/lib/nanoseg/spool
+    nanoseg agent --node \"$NODE_NAME\" --receiver https://nanoseg-controller.nanoseg.svc:7443 \\
+      --ca /etc/nanoseg/ca/ca.crt --token /var/run/secrets/nanoseg/token \\
+      --spool /var/lib/nanoseg/spool
 
-  Through NATS JetStream:
-    nanoseg agent --node node-1 --nats tls://nats.nats:4222 --nats-nkey node-1.nk --nats-ca ca.crt \
+  Through NATS JetStream, as deploy/overlays/nats runs it:
+    nanoseg agent --node \"$NODE_NAME\" --nats tls://nats.nats.svc:4222 \\
+      --nats-nkey /etc/nanoseg/nats/nats.nk --nats-ca /etc/nanoseg/nats-ca/ca.crt \\
       --token /var/run/secrets/nanoseg/token --spool /var/lib/nanoseg/spool
 
   Only connection tracking:
-    nanoseg agent --node node-1 --source conntrack --receiver https://receiver:4240 --ca ca.crt --token token
+    nanoseg agent --node node-1 --source conntrack \\
+      --receiver https://receiver:4240 --ca ca.crt --token token
 
 Every option can be given as an environment variable too. SIGTERM ends the agent in order: all observations so
 far are in the spool, and are sent if the receiver accepts them within 5 s.
@@ -130,6 +143,7 @@ pub(super) fn parse_window(text: &str) -> Result<Duration, String> {
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     agent::keep_small();
+    log_start(&args);
     crate::listen::raise_descriptor_limit();
     let delivery = delivery(&args)?;
     let address_changes = AddressChanges::default();
@@ -171,6 +185,27 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         agent::run(settings, wanted, delivery, WireCodec, end).await?;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// The first line of the log: what runs, and how it was set up; files by their names, and no secret.
+fn log_start(args: &Args) {
+    let sources: Vec<String> = args.source.iter().map(ToString::to_string).collect();
+    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        node = %args.node,
+        sources = sources.join(","),
+        receiver = args.receiver.as_deref().map(without_user),
+        nats = args.nats.servers().map(without_user),
+        ca = path(&args.ca),
+        token = path(&args.token),
+        insecure = args.insecure,
+        spool = path(&args.spool),
+        spool_max_bytes = args.spool_max,
+        window = format!("{}s", args.window.as_secs()),
+        metrics_listen = args.metrics_listen.0.map(|address| address.to_string()),
+        "nanoseg agent starts"
+    );
 }
 
 /// The connection to the receiver; checks its files.

@@ -1,8 +1,8 @@
 //! `nanoseg approve` and `nanoseg reject`: decide about proposals.
 
 use super::decision::{DecideArgs, Decider, Decision};
-use super::{exit, terminal};
 use super::units::parse_duration;
+use super::{exit, terminal};
 use crate::record::Connection;
 use crate::report::escape;
 use crate::report::words::count;
@@ -171,14 +171,26 @@ impl Terms<'_> {
                 .then(|| "--except and --for are for one proposal; name only one".to_owned());
         };
         if self.except.len() > MOST_EXCEPTED {
-            return Some(format!("--except can be given {MOST_EXCEPTED} times at most"));
+            return Some(format!(
+                "--except can be given {MOST_EXCEPTED} times at most"
+            ));
         }
         let review = &proposal.spec.review;
-        let listed: Vec<Connection> =
-            review.evidence.iter().filter_map(EvidenceLine::connection).collect();
+        let listed: Vec<Connection> = review
+            .evidence
+            .iter()
+            .filter_map(EvidenceLine::connection)
+            .collect();
         let is_whole = review.evidence_total as usize <= review.evidence.len();
-        let unknown = self.except.iter().find(|one| is_whole && !listed.contains(one))?;
-        let names: Vec<String> = listed.iter().take(10).map(|one| format!("  {one}")).collect();
+        let unknown = self
+            .except
+            .iter()
+            .find(|one| is_whole && !listed.contains(one))?;
+        let names: Vec<String> = listed
+            .iter()
+            .take(10)
+            .map(|one| format!("  {one}"))
+            .collect();
         Some(format!(
             "{} does not allow {unknown}; its connections are:\n{}",
             proposal.name_any(),
@@ -208,7 +220,9 @@ impl Terms<'_> {
                 seconds => (seconds, "second"),
             };
             let time = count(number.into(), unit);
-            lines.push(format!("  for {time}: what it opens is taken back by itself"));
+            lines.push(format!(
+                "  for {time}: what it opens is taken back by itself"
+            ));
         }
         lines
     }
@@ -218,7 +232,13 @@ impl Terms<'_> {
 pub fn reject(args: &RejectArgs) -> anyhow::Result<ExitCode> {
     let decider = Decider::connect(&args.decide)?;
     let proposals = named(&decider, &args.names)?;
-    decide(&decider, &proposals, Verb::Reject, &args.reason, Terms::default())
+    decide(
+        &decider,
+        &proposals,
+        Verb::Reject,
+        &args.reason,
+        Terms::default(),
+    )
 }
 
 fn named(decider: &Decider, names: &[String]) -> anyhow::Result<Vec<PolicyProposal>> {

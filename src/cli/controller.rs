@@ -4,10 +4,11 @@ mod backup;
 
 use super::access::AccessArgs;
 use super::ceilings::CeilingArgs;
+use super::process::without_user;
 use super::receive::{NatsArgs, NatsStreamArgs};
 use super::risk::ApprovedArgs;
 use super::service_enforcement::ServiceEnforcementArgs;
-use super::terminal::LogFormat;
+use super::terminal::{LogArgs, LogFormat};
 use super::units::parse_duration;
 use crate::controller::{ControllerSettings, run as run_controller};
 use crate::listen::ServerTls;
@@ -45,7 +46,8 @@ Examples:
       --tls-cert tls.crt --tls-key tls.key --lease-namespace nanoseg
 
   GitOps: write approved policies to a folder that a GitOps tool commits, and none to the cluster:
-    nanoseg controller --store nanoseg.sqlite --tls-cert tls.crt --tls-key tls.key --output-dir policies/"
+    nanoseg controller --store nanoseg.sqlite --tls-cert tls.crt --tls-key tls.key \\
+      --output-dir policies/"
 )]
 pub struct Args {
     #[command(subcommand)]
@@ -101,14 +103,8 @@ pub struct Args {
     #[command(flatten)]
     nats_stream: NatsStreamArgs,
 
-    /// The format of logs
-    #[arg(
-        long,
-        env = "NANOSEG_LOG_FORMAT",
-        value_name = "FORMAT",
-        default_value = "text"
-    )]
-    log: LogFormat,
+    #[command(flatten)]
+    log: LogArgs,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -227,7 +223,7 @@ fn parse_account(text: &str) -> Result<String, String> {
 
 impl Args {
     pub fn log_format(&self) -> LogFormat {
-        self.log
+        self.log.log
     }
 }
 
@@ -237,6 +233,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     crate::agent::keep_small();
     let settings = settings(args)?;
+    log_start(&settings);
     crate::listen::raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // The Lease is renewed while the engine computes, also on one core.
@@ -255,6 +252,31 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+/// The first line of the log: what runs, and how it was set up; files by their names, and no secret.
+fn log_start(settings: &ControllerSettings) {
+    let nats = settings.nats.as_ref();
+    let agents: Vec<&str> = settings.agents.iter().map(String::as_str).collect();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        identity = settings.identity,
+        lease = format!("{}/{}", settings.lease_namespace, settings.lease_name),
+        store = %settings.store.display(),
+        listen = %settings.listen,
+        tls = settings.tls.is_some(),
+        agents = agents.join(","),
+        token_audience = settings.token_audience,
+        allow_unbound_agents = settings.allow_unbound_agents,
+        nats = nats.map(|nats| without_user(&nats.servers)),
+        metrics_listen = %settings.metrics_listen,
+        output = settings.output.as_ref().map(|path| path.display().to_string()),
+        retention = format!("{}s", settings.retention.as_secs()),
+        service_enforcement = ?settings.service_enforcement,
+        ceilings = ?settings.ceilings,
+        accept_new_state = settings.accept_new_state,
+        "nanoseg controller starts"
+    );
 }
 
 fn settings(args: Args) -> anyhow::Result<ControllerSettings> {

@@ -7,8 +7,8 @@ use super::units::parse_duration;
 use crate::load::{ApiError, BlockingClient};
 use crate::record::Connection;
 use crate::review::resources::{
-    ConnectionRef, DecisionOutcome, Mode, Phase, PolicyProposal, ProposalDecision, ProposalDecisionSpec,
-    Segmentation, Verb,
+    ConnectionRef, DecisionOutcome, Mode, Phase, PolicyProposal, ProposalDecision,
+    ProposalDecisionSpec, Segmentation, Verb,
 };
 use anyhow::{Context, anyhow};
 use kube::Api;

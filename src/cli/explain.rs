@@ -28,7 +28,9 @@ Show which rule of which NetworkPolicy allows a connection, or which rule is mis
 SRC and DST are a workload, a pod, or (DST only) a Service, as name, namespace/name or \
 namespace/kind/name, or an address. Pods of a workload are listed separately if the policies differ for them. \
 A Service stands for the pods behind it, on their own ports: network plugins check after \
-translation; with --service-enforcement before-translation also on the Service's port.",
+translation; with --service-enforcement before-translation also on the Service's port. A node's address with a node port \
+is that Service. An address outside that may come through a node (NodePort, load balancer) is checked as itself and as \
+the nodes: which of them the plugin sees depends on where the pod runs.",
     after_long_help = EXAMPLES
 )]
 pub struct Args {
@@ -117,6 +119,9 @@ struct Case {
     /// The pods and addresses that it is about, with names for people.
     client: Vec<String>,
     server: Vec<String>,
+    /// The client is seen as one of these nodes where it comes through them: the Services, `namespace/name:port`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    through: Option<String>,
     /// The port that is checked: the pod's; if the plugin checks before translation, also the Service's.
     port: u16,
     #[serde(flatten)]
@@ -135,18 +140,29 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let namespace = args.place.namespace.clone().unwrap_or(namespace);
     let client = resolve_end(&args.client, &namespace, &inventory)?;
     let server = resolve_end(&args.server, &namespace, &inventory)?;
+    let server = ends::behind_node_port(server, args.port, &inventory);
     let enforcement = args.service_enforcement.setting();
     let from = targets(&client, args.port, &inventory, enforcement)?;
     let to = targets(&server, args.port, &inventory, enforcement)?;
     let evaluation = Evaluation::new(&inventory, &policies, HostNetwork::Exact)
         .map_err(|error| sources.invalid(error))?;
-    let cases = cases(
-        &evaluation,
-        &inventory,
-        (&client, &from),
-        (&server, &to),
-        args.port.protocol,
-    );
+    let protocol = args.port.protocol;
+    let (ask, known) = ((&client, from.as_slice()), (&server, to.as_slice()));
+    let mut cases = cases(&evaluation, &inventory, ask, known, protocol);
+    // Who comes through a node is seen as itself in front of some pods, and as the node in front of others.
+    if let Some(nodes) = ends::through_nodes(&client, &server, &to, protocol, &inventory) {
+        let as_node = self::cases(
+            &evaluation,
+            &inventory,
+            (&client, nodes.from.as_slice()),
+            known,
+            protocol,
+        );
+        cases.extend(as_node.into_iter().map(|case| Case {
+            through: Some(nodes.services.clone()),
+            ..case
+        }));
+    }
     let report = ExplainReport {
         client: client.name(&inventory),
         server: server.name(&inventory),
@@ -200,6 +216,7 @@ fn cases(
     let case = |((port, why), (client, server))| Case {
         client,
         server,
+        through: None,
         port,
         why,
     };

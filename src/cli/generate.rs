@@ -111,7 +111,8 @@ Examples:
 
   Approved images, and a vulnerability scan of an image that runs:
     trivy image -f json -o scans/web.json registry.example/shop/web:1.4
-    nanoseg generate --capture caps/ --cluster cluster.yaml --approved-registry registry.example/shop \
+    nanoseg generate --capture caps/ --cluster cluster.yaml \\
+      --approved-registry registry.example/shop \
 --vulnerabilities scans/
 
   Figures for a script:

@@ -48,13 +48,15 @@ const EXAMPLES: &str = "\
 Examples:
   A table of the bundled sample, and a picture:
     nanoseg graph --capture samples/shop --cluster samples/shop/cluster.yaml
-    nanoseg graph --capture samples/shop --cluster samples/shop/cluster.yaml --output svg > graph.svg
+    nanoseg graph --capture samples/shop --cluster samples/shop/cluster.yaml \\
+      --output svg > graph.svg
 
   From recorded flows:
     nanoseg graph --flows flows.jsonl.zst --cluster cluster.yaml
 
   Edges whose client is inferred, for a script:
-    nanoseg graph --capture node1.pcap --cluster cluster.yaml --output json | jq '.edges[] | select(.inferred)'";
+    nanoseg graph --capture node1.pcap --cluster cluster.yaml --output json |
+      jq '.edges[] | select(.inferred)'";
 
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {

@@ -3,8 +3,9 @@
 use super::access::{AccessArgs, NamespaceArgs};
 use super::style::Style;
 use super::terminal;
+use crate::load::BlockingClient;
 use crate::report::table::{Align, Table};
-use crate::review::resources::{Phase, PolicyProposal, risk_rank};
+use crate::review::resources::{Phase, PolicyProposal, Segmentation, risk_rank};
 use clap::ValueEnum;
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -118,7 +119,28 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             terminal::print(&paint(&text, style))?;
         }
     }
+    if args.output == Output::Text {
+        terminal::print(&not_proposed(args, &client))?;
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The workloads that have no proposal yet, with what they wait for. Nothing for a user who may not read it.
+fn not_proposed(args: &Args, client: &BlockingClient) -> String {
+    let found = client.list::<Segmentation>(args.place.namespace(client));
+    let mut text = String::new();
+    for one in found.unwrap_or_default() {
+        let namespace = one.namespace().unwrap_or_default();
+        let waiting = one.status.map(|status| status.waiting);
+        let lines = super::status::waiting_lines(&waiting.unwrap_or_default());
+        if !lines.is_empty() {
+            text.push_str(&format!("\nno proposal yet in {namespace}:\n"));
+        }
+        lines
+            .iter()
+            .for_each(|line| text.push_str(&format!("  {line}\n")));
+    }
+    text
 }
 
 fn nothing(others: usize, place: &str) -> String {

@@ -1,5 +1,7 @@
 //! `nanoseg receive`: stores the flow records of agents.
 
+use super::process::without_user;
+use super::terminal::{LogArgs, LogFormat};
 use crate::controller::{Receiver, ReceiverSettings};
 use crate::listen::ServerTls;
 use crate::wire::{NatsAuth, NatsSettings, StreamSettings, TokenRules, TokenSettings};
@@ -29,7 +31,7 @@ Examples:
       --token-jwks jwks.json --store flows.db
 
   Also from NATS JetStream:
-    nanoseg receive --nats tls://nats.nats:4222 --nats-nkey receiver.nk --nats-ca nats-ca.crt \\
+    nanoseg receive --nats tls://nats.nats.svc:4222 --nats-nkey receiver.nk --nats-ca nats-ca.crt \\
       --tls-cert tls.crt --tls-key tls.key --token-jwks jwks.json --store flows.db
 
   The graph of all records so far:
@@ -68,7 +70,7 @@ pub struct Args {
     #[arg(
         long,
         value_name = "SUBJECT",
-        default_value = "system:serviceaccount:nanoseg:nanoseg-agent"
+        default_value = "system:serviceaccount:nanoseg-agents:nanoseg-agent"
     )]
     allow_subject: Vec<String>,
 
@@ -98,6 +100,15 @@ pub struct Args {
     /// Accept records from anybody; on a loopback address only
     #[arg(long, conflicts_with = "token_jwks")]
     insecure_no_auth: bool,
+
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+impl Args {
+    pub fn log_format(&self) -> LogFormat {
+        self.log.log
+    }
 }
 
 /// NATS JetStream, for agents and receivers alike.
@@ -208,6 +219,11 @@ pub struct NatsStreamArgs {
 }
 
 impl NatsArgs {
+    /// The servers, as they were given.
+    pub fn servers(&self) -> Option<&str> {
+        self.nats.as_deref()
+    }
+
     /// The settings; `None` without --nats. `stream`: of a receiver.
     pub fn settings(self, stream: Option<NatsStreamArgs>) -> Option<NatsSettings> {
         let auth = match (
@@ -242,6 +258,7 @@ impl NatsArgs {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     crate::agent::keep_small();
     let settings = settings(args)?;
+    log_start(&settings);
     crate::listen::raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -249,6 +266,21 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         .context("failed to start the runtime")?;
     runtime.block_on(receive(settings))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The first line of the log: what runs, and how it was set up; files by their names, and no secret.
+fn log_start(settings: &ReceiverSettings) {
+    let nats = settings.nats.as_ref();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        store = %settings.store.display(),
+        listen = %settings.listen,
+        tls = settings.tls.is_some(),
+        tokens = settings.tokens.is_some(),
+        nats = nats.map(|nats| without_user(&nats.servers)),
+        metrics_listen = %settings.metrics_listen,
+        "nanoseg receive starts"
+    );
 }
 
 fn settings(args: Args) -> anyhow::Result<ReceiverSettings> {

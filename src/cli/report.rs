@@ -3,7 +3,7 @@
 mod sign;
 mod verify;
 
-use super::access::AccessArgs;
+use super::access::{AccessArgs, ControllerArgs};
 use super::notices::Stderr;
 use super::period::PeriodArgs;
 use super::service_enforcement::ServiceEnforcementArgs;
@@ -11,7 +11,9 @@ use super::terminal;
 use super::verify::check_namespaces;
 use crate::graph::{Graph, Peer};
 use crate::inventory::{Inventory, Objects};
-use crate::load::evidence::{LoadedEvidence, from_generated, from_state, from_traffic};
+use crate::load::evidence::{
+    LoadedEvidence, PublishedState, from_generated, from_published, from_state, from_traffic,
+};
 use crate::load::{NoticeSink, SourcePath, TrafficSource, read_objects, read_policies};
 use crate::pipeline::evidence::{EvidenceInputs, build_evidence};
 use crate::report::evidence::{CHECK_COMMANDS, Evidence, Framework, Period, Source, files};
@@ -56,6 +58,10 @@ struct SourceArgs {
     /// The controller's state (nanoseg.sqlite; it may be in use): traffic by the hour, approvals, the record.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["generated", "capture", "flows"])]
     state: Option<PathBuf>,
+    /// What the controller publishes in the cluster: the graph, the newest part of the record, proposals. Needs the role
+    /// nanoseg-viewer there, and nothing from a pod.
+    #[arg(long, conflicts_with_all = ["state", "generated", "capture", "flows"])]
+    from_cluster: bool,
     /// A folder that nanoseg generate wrote: its graph and its policies.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["capture", "flows"])]
     generated: Option<PathBuf>,
@@ -78,6 +84,8 @@ struct WriteArgs {
     /// period by the record (--state), and those of others in the cluster; else those of the cluster).
     #[arg(long, value_name = "FILE|DIR", num_args = 1..)]
     policies: Vec<PathBuf>,
+    #[command(flatten)]
+    controller: ControllerArgs,
     #[command(flatten)]
     access: AccessArgs,
     #[command(flatten)]
@@ -121,10 +129,17 @@ fn examples() -> String {
 const EXAMPLES: &str = "\
 Examples:
   The bundled sample, for PCI DSS:
-    nanoseg report --generated policies-out --cluster samples/shop/cluster.yaml --framework pci-dss --out report
+    nanoseg report --generated policies-out --cluster samples/shop/cluster.yaml \\
+      --framework pci-dss --out report
 
-  The traffic of March, from the controller's state, signed:
-    nanoseg report --state /var/lib/nanoseg/nanoseg.sqlite --from 2026-03-01T00:00:00Z --to 2026-04-01T00:00:00Z \\
+  What the controller publishes in the cluster, with nothing but the rights to read it:
+    nanoseg report --from-cluster --out now
+
+  The traffic of March, from a copy of the controller's state, signed:
+    kubectl exec -n nanoseg deploy/nanoseg-controller -- /nanoseg controller backup \\
+      --store /var/lib/nanoseg/nanoseg.sqlite --out - > nanoseg.sqlite
+    nanoseg report --state nanoseg.sqlite \\
+      --from 2026-03-01T00:00:00Z --to 2026-04-01T00:00:00Z \\
       --sign-key ~/.ssh/id_ed25519 --out march
 
   From recorded flows, one namespace:
@@ -152,9 +167,10 @@ fn write(args: &WriteArgs) -> anyhow::Result<ExitCode> {
     let source = &args.source;
     anyhow::ensure!(
         source.state.is_some()
+            || source.from_cluster
             || source.generated.is_some()
             || !(source.capture.is_empty() && source.flows.is_empty()),
-        "no source; give --state, --generated, --capture or --flows"
+        "no source; give --from-cluster, --state, --generated, --capture or --flows"
     );
     let period = args.period.period()?;
     // Check the folder and the key before the work is done.
@@ -166,7 +182,13 @@ fn write(args: &WriteArgs) -> anyhow::Result<ExitCode> {
         .transpose()?;
     let notices = Stderr::new();
     let (objects, _) = read_objects(&args.cluster, &args.access.settings(), &notices)?;
-    let mut loaded = load(source, period, &objects, &notices)?;
+    let mut loaded = if source.from_cluster {
+        let client = args.access.connect()?;
+        let published = PublishedState::read(&client, &args.controller.controller_namespace)?;
+        from_published(published, period, &objects)?
+    } else {
+        load(source, period, &objects, &notices)?
+    };
     if !args.policies.is_empty() {
         loaded.replace_policies(read_policies(&args.policies, &notices)?);
     }
@@ -191,7 +213,7 @@ fn write(args: &WriteArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Loads the source that the options name.
+/// Loads the files that the options name.
 fn load(
     source: &SourceArgs,
     period: Period,

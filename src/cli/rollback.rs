@@ -34,7 +34,8 @@ Examples:
     nanoseg rollback --namespace-wide --to-time 2026-11-24T08:00:00Z -n shop
 
   In an emergency, to remove all policies at once:
-    kubectl annotate --overwrite namespace shop nanoseg.dev/break-glass='checkout is down' nanoseg.dev/break-glass-by=YOUR-USER
+    kubectl annotate --overwrite namespace shop \\
+      nanoseg.dev/break-glass='checkout is down' nanoseg.dev/break-glass-by=YOUR-USER
 
 Exit codes: 0 done; 1 refused, or no answer in time; 2 an error, such as no right to decide."
 )]

@@ -8,7 +8,9 @@ use crate::inventory::is_ours;
 use crate::load::BlockingClient;
 use crate::report::escape;
 use crate::report::table::{Align, Table};
-use crate::review::resources::{BREAK_GLASS, Mode, OpeningStatus, Segmentation};
+use crate::review::resources::{
+    BREAK_GLASS, Mode, OpeningStatus, Segmentation, SharedFindingLine, WaitingWorkload,
+};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -16,13 +18,15 @@ use kube::{Api, ResourceExt};
 use serde::Serialize;
 use std::process::ExitCode;
 
-/// Show the state of segmented namespaces: mode, coverage, enforced workloads, and what needs attention
+/// Show the state of segmented namespaces: what was learned, what waits for what, what is enforced, what needs attention
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = "\
-Show the state of segmented namespaces: the mode, the learning coverage, the number of workloads and of \
-enforced ones, of open proposals, and of connections that were tried and that the policies do not \
-allow; and below, what needs attention: abnormal conditions, and break-glass.",
+Show the state of segmented namespaces: the mode, the estimated share of the edges that were seen, the number of \
+workloads and of enforced ones, of proposals that wait for a decision, and of connections that were tried and that the \
+policies do not allow. Below the table is, for each namespace, what needs attention (abnormal conditions, and \
+break-glass), and which workloads have no proposal yet, with what was seen of them and what they wait for. An edge is a \
+client, a server, a protocol and a port.",
     after_long_help = "\
 Examples:
   All namespaces:
@@ -47,15 +51,24 @@ pub struct Args {
 struct Row {
     namespace: String,
     mode: Mode,
+    /// The estimated share of edges seen, the mean of the learned workloads.
     coverage: String,
     workloads: u32,
+    /// Workloads with enough traffic for an estimate.
+    learned: u32,
     enforced: u32,
     open_proposals: u32,
     violations: u32,
+    /// Denied connections that are not judged yet.
+    pending_violations: u32,
     /// Pods that no policy selects while the namespace is enforced.
     uncovered: u32,
     /// What needs attention, one line each.
     attention: Vec<String>,
+    /// Workloads without a proposal.
+    waiting: Vec<WaitingWorkload>,
+    /// Warnings that nearly all workloads of the cluster have.
+    shared_findings: Vec<SharedFindingLine>,
 }
 
 /// Runs the command.
@@ -141,17 +154,24 @@ fn row(segmentation: &Segmentation, client: &BlockingClient) -> Row {
         mode: segmentation.spec.mode,
         coverage: status.coverage,
         workloads: status.counts.workloads,
+        learned: status.counts.learned,
         enforced: status.counts.enforced,
         open_proposals: status.counts.open_proposals,
         violations: status.counts.violations,
+        pending_violations: status.counts.pending_violations,
         uncovered: status.counts.uncovered,
         attention,
+        waiting: status.waiting,
+        shared_findings: status.shared_findings,
     }
 }
 
 /// `open until 2026-11-30T12:00:00Z: shop/web → shop/db 5432/TCP (db-3, by ann)`.
 fn opening(opening: &OpeningStatus) -> String {
-    let until = opening.until.as_ref().map_or("-".into(), |until| until.0.to_string());
+    let until = opening
+        .until
+        .as_ref()
+        .map_or("-".into(), |until| until.0.to_string());
     let (what, by) = (opening.connections.join(", "), &opening.by);
     format!("open until {until}: {what} ({}, by {by})", opening.proposal)
 }
@@ -189,10 +209,10 @@ fn render(rows: &[Row], style: Style) -> String {
     let mut table = Table::new([
         ("NAMESPACE", left),
         ("MODE", left),
-        ("COVERAGE", right),
+        ("EDGES SEEN", right),
         ("WORKLOADS", right),
         ("ENFORCED", right),
-        ("OPEN", right),
+        ("PROPOSALS", right),
         ("VIOLATIONS", right),
         ("UNCOVERED", right),
         ("ATTENTION", right),
@@ -209,20 +229,79 @@ fn render(rows: &[Row], style: Style) -> String {
             row.workloads.to_string(),
             row.enforced.to_string(),
             row.open_proposals.to_string(),
-            row.violations.to_string(),
+            match row.pending_violations {
+                0 => row.violations.to_string(),
+                pending => format!("{} ({pending} not judged yet)", row.violations),
+            },
             row.uncovered.to_string(),
             row.attention.len().to_string(),
         ]);
     }
     let mut text = table.render();
-    for row in rows.iter().filter(|row| !row.attention.is_empty()) {
-        text.push_str(&format!("\n{}\n", style.bold(&row.namespace)));
-        for line in &row.attention {
-            let line = escape::terminal(line);
-            text.push_str(&format!("  {}\n", style.yellow(&line)));
-        }
+    text.push_str(&style.dim(LEGEND));
+    text.push_str(&shared(rows));
+    for row in rows {
+        text.push_str(&section(row, style));
     }
     text
+}
+
+/// What the columns count.
+const LEGEND: &str = "
+EDGES SEEN  estimated share of the edges (client, server, port) that were observed, mean of so many workloads
+ENFORCED    workloads whose approved policy is in the cluster
+PROPOSALS   waiting for a decision: nanoseg proposals
+VIOLATIONS  connections that were tried and that the approved policies do not allow
+UNCOVERED   pods of an enforced namespace that no policy selects: they are open
+";
+
+/// What is so of nearly all workloads, once.
+fn shared(rows: &[Row]) -> String {
+    let Some(row) = rows.iter().find(|row| !row.shared_findings.is_empty()) else {
+        return String::new();
+    };
+    let mut text =
+        "\nof nearly all workloads of the cluster, so it raises no proposal's risk:\n".to_owned();
+    for one in &row.shared_findings {
+        let line = format!(
+            "{} ({} of {} workloads): {}",
+            one.code, one.workloads, one.of, one.message
+        );
+        text.push_str(&format!("  {}\n", escape::terminal(&line)));
+    }
+    text
+}
+
+/// What there is to say of a namespace beside its numbers.
+fn section(row: &Row, style: Style) -> String {
+    let waits = !row.waiting.is_empty();
+    if row.attention.is_empty() && !waits {
+        return String::new();
+    }
+    let mut text = format!("\n{}\n", style.bold(&row.namespace));
+    if waits {
+        let (without, all) = (row.waiting.len(), row.workloads);
+        text.push_str(&format!(
+            "  {without} of {all} workloads have no proposal yet:\n"
+        ));
+        for line in waiting_lines(&row.waiting) {
+            text.push_str(&format!("    {line}\n"));
+        }
+    }
+    for line in &row.attention {
+        let line = escape::terminal(line);
+        text.push_str(&format!("  {}\n", style.yellow(&line)));
+    }
+    text
+}
+
+/// A line for each workload without a proposal: `db (Deployment): 1 connection in 3 h from 1 client; waits …`.
+pub fn waiting_lines(waiting: &[WaitingWorkload]) -> Vec<String> {
+    let line = |one: &WaitingWorkload| {
+        let line = format!("{} ({}): {}", one.name, one.kind, one.message);
+        escape::terminal(&line).into_owned()
+    };
+    waiting.iter().map(line).collect()
 }
 
 #[cfg(test)]

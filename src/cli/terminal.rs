@@ -29,6 +29,19 @@ pub enum Log {
     Service(LogFormat),
 }
 
+/// The log of a service.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct LogArgs {
+    /// The format of logs; deploy/ gives json to agents and controllers, whose logs programs read
+    #[arg(
+        long,
+        env = "NANOSEG_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
+    pub log: LogFormat,
+}
+
 /// How a service's log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum LogFormat {

@@ -17,7 +17,7 @@ mod writes;
 pub use connect::{ConnectError, Connection, connect};
 pub use departed::{Departed, Departure};
 pub use events::{Events, Severity};
-pub use lease::{Election, ElectionSettings};
+pub use lease::{Election, ElectionSettings, LeaseState};
 pub use snapshot::{
     DELETED_AT, Format, Gap, History, Item, Missing, Record, Snapshot, SnapshotError, TAKEN_AT,
     list_page, write_document, write_list,

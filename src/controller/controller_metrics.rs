@@ -2,9 +2,10 @@
 
 use super::plan::EnforcerReport;
 use super::tasks::TaskRestarts;
-use crate::cluster::live::{Kind, Writer};
+use crate::cluster::live::{Kind, WriteCounts};
 use crate::flow::OutOfBounds;
-use crate::record::RecordLine;
+use crate::inventory::ToldAddresses;
+use crate::record::{ActionKind, RecordLine};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -33,6 +34,8 @@ pub struct ControllerMetrics {
     enforced: Gauge,
     open_proposals: Gauge,
     violations: Gauge,
+    pending_violations: Gauge,
+    pending_violation_age: Gauge,
     degraded: Gauge,
     nodes_without_agent: Gauge,
     out_of_bounds: Family<Labels, Gauge>,
@@ -43,6 +46,7 @@ pub struct ControllerMetrics {
     forgotten_refusals: Gauge,
     uncovered: Gauge,
     malformed: Family<Labels, Gauge>,
+    told_addresses: Family<Labels, Gauge>,
     altered: Gauge,
     unknown_policies: Gauge,
     not_acting: Gauge,
@@ -55,7 +59,7 @@ pub struct ControllerMetrics {
 
 impl Default for ControllerMetrics {
     fn default() -> Self {
-        ControllerMetrics {
+        let metrics = ControllerMetrics {
             leading: Gauge::default(),
             stale: Gauge::default(),
             cycles: Histogram::new([0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0]),
@@ -68,6 +72,8 @@ impl Default for ControllerMetrics {
             enforced: Gauge::default(),
             open_proposals: Gauge::default(),
             violations: Gauge::default(),
+            pending_violations: Gauge::default(),
+            pending_violation_age: Gauge::default(),
             degraded: Gauge::default(),
             nodes_without_agent: Gauge::default(),
             out_of_bounds: Family::default(),
@@ -78,18 +84,35 @@ impl Default for ControllerMetrics {
             forgotten_refusals: Gauge::default(),
             uncovered: Gauge::default(),
             malformed: Family::default(),
+            told_addresses: Family::default(),
             altered: Gauge::default(),
             unknown_policies: Gauge::default(),
             not_acting: Gauge::default(),
             refusal: Mutex::default(),
             task_restarts: TaskRestarts::default(),
             problem: Mutex::default(),
-        }
+        };
+        metrics.begin();
+        metrics
     }
 }
 
 impl ControllerMetrics {
-    pub fn register(&self, registry: &mut Registry, writer: Writer) {
+    /// What never happened is zero and not absent.
+    fn begin(&self) {
+        for action in ActionKind::ALL {
+            let labels = vec![("action", action.name().to_owned())];
+            drop(self.record.get_or_create(&labels));
+        }
+        for outcome in ["repaired", "left"] {
+            let labels = vec![("outcome", outcome.to_owned())];
+            drop(self.drift.get_or_create(&labels));
+        }
+        self.malformed(&BTreeMap::new());
+        self.set_told_addresses(ToldAddresses::default());
+    }
+
+    pub fn register(&self, registry: &mut Registry, writes: Arc<WriteCounts>) {
         let registry = registry.sub_registry_with_prefix("nanoseg_controller");
         let mut gauge = |name: &str, help: &str, gauge: &Gauge| {
             registry.register(name, help, gauge.clone());
@@ -114,8 +137,18 @@ impl ControllerMetrics {
         );
         gauge(
             "violations",
-            "Connections seen that the policies in force do not allow",
+            "Kinds of connections that the policies did not allow, recorded and not withdrawn",
             &self.violations,
+        );
+        gauge(
+            "pending_violations",
+            "Denied connections that are not judged yet: what is known of the cluster has not caught up with them",
+            &self.pending_violations,
+        );
+        gauge(
+            "pending_violation_age_seconds",
+            "For how long the oldest of them has waited",
+            &self.pending_violation_age,
         );
         gauge(
             "degraded_workloads",
@@ -183,6 +216,11 @@ impl ControllerMetrics {
             self.malformed.clone(),
         );
         registry.register(
+            "told_node_addresses",
+            "Addresses that agents tell of their nodes: taken, known from Kubernetes, or refused since they are not among those of the node's pods or belong to somebody else",
+            self.told_addresses.clone(),
+        );
+        registry.register(
             "out_of_bounds_connections",
             "Connections that an agent told of and that have no end on its node, by node; of the hours that are kept as records",
             self.out_of_bounds.clone(),
@@ -212,7 +250,7 @@ impl ControllerMetrics {
             "Times that a task ended and was started again, by task; see the log",
             self.task_restarts.clone(),
         );
-        registry.register_collector(Box::new(Writes(writer)));
+        registry.register_collector(Box::new(Writes(writes)));
     }
 
     /// Checks that this replica acts if it leads, and that the state could be written when it was last tried.
@@ -253,6 +291,20 @@ impl ControllerMetrics {
                 .malformed
                 .get_or_create_owned(&vec![("kind", kind.as_str().to_owned())]);
             gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Sets what became of the addresses that agents told of their nodes.
+    pub fn set_told_addresses(&self, told: ToldAddresses) {
+        let ToldAddresses {
+            taken,
+            known,
+            refused,
+        } = told;
+        for (outcome, count) in [("taken", taken), ("known", known), ("refused", refused)] {
+            let labels = vec![("outcome", outcome.to_owned())];
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.told_addresses.get_or_create(&labels).set(count);
         }
     }
 
@@ -299,6 +351,14 @@ impl ControllerMetrics {
         }
     }
 
+    /// Sets how many violations there are, how many connections wait to be judged, and for how many seconds already.
+    pub fn set_violations(&self, recorded: usize, pending: usize, age: i64) {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.violations.set(number(recorded));
+        self.pending_violations.set(number(pending));
+        self.pending_violation_age.set(age);
+    }
+
     /// Sets the gauges after a cycle that looked at everything.
     pub fn set_counts(&self, counts: &ClusterCounts) {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
@@ -307,7 +367,6 @@ impl ControllerMetrics {
         self.enforced.set(number(counts.enforced));
         self.open_proposals.set(number(counts.open_proposals));
         self.degraded.set(number(counts.degraded));
-        self.violations.set(number(counts.violations));
         self.nodes_without_agent
             .set(number(counts.nodes_without_agent));
         self.one_sided.set(number(counts.one_sided));
@@ -334,7 +393,6 @@ pub struct ClusterCounts {
     pub open_proposals: usize,
     /// Workloads that were rolled back because approved traffic was blocked.
     pub degraded: usize,
-    pub violations: usize,
     /// Nodes with pods whose agent is not connected.
     pub nodes_without_agent: usize,
     /// Edges that only one of two observed ends tells of.
@@ -355,24 +413,20 @@ pub struct ClusterCounts {
 }
 
 /// The writer's own counts.
-struct Writes(Writer);
-
-impl std::fmt::Debug for Writes {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Writes")
-    }
-}
+#[derive(Debug)]
+struct Writes(Arc<WriteCounts>);
 
 impl Collector for Writes {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let help = "Writes to the cluster, by kind and outcome";
         let mut metric = encoder.encode_descriptor(
-            "nanoseg_controller_writes",
+            // The registry adds its prefix.
+            "writes",
             help,
             None,
             prometheus_client::metrics::MetricType::Counter,
         )?;
-        for ((kind, outcome), count) in self.0.counts().all() {
+        for ((kind, outcome), count) in self.0.all() {
             let labels = [("kind", kind), ("outcome", outcome.as_str())];
             ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
         }

@@ -9,7 +9,7 @@ pub use diff::{Diff, DriftMemory, PolicyWrite, build_policy, diff};
 use super::break_glass::BreakGlass;
 use super::plan::{EnforcerReport, Plan};
 use crate::cluster::live::{Kind, Watches, Writer};
-use crate::net::Timestamp;
+use crate::net::{Outages, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -25,6 +25,7 @@ pub struct Enforcer {
     pub reports: mpsc::UnboundedSender<EnforcerReport>,
     pub break_glass: BreakGlass,
     pub now: fn() -> Timestamp,
+    pub outages: Outages,
 }
 
 impl Enforcer {
@@ -109,13 +110,20 @@ impl Enforcer {
         match result {
             Ok(written) => {
                 memory.done(&write, written.as_ref());
+                if let Some(over) = self.outages.worked(&write.to_string(), now) {
+                    tracing::info!(step = %write, "it worked {over}");
+                }
                 if let Some(report) = write.report(now) {
                     let _ = self.reports.send(report);
                 }
                 true
             }
             Err(error) => {
-                tracing::warn!(step = %write, "{error}");
+                // (rule: logs-tell-changes)
+                let why = error.to_string();
+                if self.outages.failed(&write.to_string(), &why, now) {
+                    tracing::warn!(step = %write, "{why}; it is tried again");
+                }
                 let _ = self.reports.send(write.failed(error.to_string(), now));
                 false
             }

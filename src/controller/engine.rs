@@ -3,6 +3,7 @@
 
 mod adopt;
 mod auto_rollback;
+mod conclude;
 mod coverage;
 mod decide;
 mod default_deny;
@@ -26,13 +27,14 @@ mod state;
 mod status;
 mod trust;
 mod violations;
+mod waiting;
 
 pub use enforcer_reports::resume_break_glass;
 pub use observation::Observation;
 pub use proven::keep_proven;
 pub use state::{EngineState, StateError};
 
-use super::controller_metrics::{ClusterCounts, ControllerMetrics};
+use super::controller_metrics::ControllerMetrics;
 use super::folder::FoldNews;
 use super::pending_writes::PendingWrites;
 use super::plan::{EnforcerReport, Plan};
@@ -40,17 +42,17 @@ use crate::cluster::live::{Events, Kind, Malformed, Watches, Writer};
 use crate::finding::Finding;
 use crate::flow::FlowBatch;
 use crate::graph::Graph;
-use crate::inventory::Inventory;
-use crate::net::Timestamp;
+use crate::inventory::{Inventory, WorkloadId};
+use crate::net::{Outage, Outages, Timestamp};
 use crate::record::RecordLine;
 use crate::review::resources::PolicyProposal;
-use crate::review::{Ceilings, Uncovered, WorkloadState, is_default_deny};
+use crate::review::{Ceilings, PendingViolations, Uncovered};
 use crate::store::ReviewStore;
 use adopt::UnknownPolicies;
 use enforcer_reports::Troubles;
 use housekeeping::Housekeeping;
-use in_force::InForce;
 use observation::Touched;
+use publish::Published;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,6 +108,8 @@ pub struct Engine {
     unknown: UnknownPolicies,
     /// Pods that the policies in force select and that are not of their workloads.
     foreign_pods: Vec<Finding>,
+    /// Connections that the policies deny and that cannot be judged yet.
+    pending_violations: PendingViolations,
     /// The objects that cannot be read.
     malformed: Vec<Malformed>,
     /// What the owners of Segmentations that cannot be read were told, by namespace.
@@ -121,6 +125,10 @@ pub struct Engine {
     publish_all: bool,
     /// A write to the disk or to the cluster is left to do.
     unfinished: bool,
+    /// Whether the disk takes the state.
+    disk: Outage,
+    /// Whether objects can be written, by namespace.
+    objects: Outages,
     /// When the next namespace will have been observed for its minimum duration.
     due: Option<Timestamp>,
     /// The nodes with pods whose agent was not connected in the last cycle that looked at everything.
@@ -148,6 +156,7 @@ impl Engine {
             uncovered: BTreeMap::new(),
             unknown: UnknownPolicies::new(),
             foreign_pods: Vec::new(),
+            pending_violations: PendingViolations::default(),
             malformed: Vec::new(),
             told_malformed: BTreeMap::new(),
             pending_proposals: PendingWrites::default(),
@@ -157,6 +166,8 @@ impl Engine {
             proposals: Vec::new(),
             publish_all: true,
             unfinished: true,
+            disk: Outage::default(),
+            objects: Outages::default(),
             due: None,
             without_agent: BTreeSet::new(),
             put_off: false,
@@ -180,7 +191,10 @@ impl Engine {
                     Some(report) => { self.apply_report(&report); true }
                     None => return,
                 },
-                () = tokio::time::sleep(pause) => self.is_due(),
+                () = tokio::time::sleep(pause) => {
+                    self.parts.observation.note_caught_up(&self.parts.watches);
+                    self.is_due()
+                }
             };
             if is_due {
                 let began = Instant::now();
@@ -226,7 +240,14 @@ impl Engine {
             || self.due.is_some_and(|due| now >= due)
             || openings::next_end(&self.parts.engine_state).is_some_and(|end| now >= end)
             || self.agents_changed(now)
+            || !self.ripe().is_empty()
             || self.housekeeping.is_due(now)
+    }
+
+    /// The workloads of connections that were put off and can be judged now.
+    fn ripe(&self) -> BTreeSet<WorkloadId> {
+        let caught_up = self.parts.observation.caught_up();
+        self.pending_violations.ripe(caught_up)
     }
 
     /// Returns true if an agent connected or fell silent since the last cycle that looked at everything.
@@ -257,6 +278,7 @@ impl Engine {
         let now = (self.parts.now)();
         let stale = self.parts.watches.check();
         self.parts.controller_metrics.stale(stale.is_err());
+        self.count_violations(now);
         self.note_malformed();
         self.unfinished = false;
         if let Err(stale) = stale {
@@ -282,8 +304,21 @@ impl Engine {
         let Some(more) = more else { return };
         entries.extend(more);
         self.publish_plan();
+        self.count_violations(now);
         self.publish(now).await;
         events::publish_events(&entries, &self.parts.watches, &self.parts.events).await;
+    }
+
+    /// Counts the violations, and those that are not judged yet. Also while nothing can be judged.
+    fn count_violations(&self, now: Timestamp) {
+        let segments = self.parts.engine_state.segments.values();
+        let recorded = segments.map(|segment| segment.kept.violations()).sum();
+        let waiting = self.pending_violations.waiting();
+        let since = waiting.clone().map(|(_, one)| one.since).min();
+        let age = since.map_or(0, |since| now.secs_since(since).max(0));
+        self.parts
+            .controller_metrics
+            .set_violations(recorded, waiting.count(), age);
     }
 
     /// Notes which objects cannot be read. What is said of them is published where that changed.
@@ -354,120 +389,6 @@ impl Engine {
         }
     }
 
-    /// From traffic and decisions: violations, rollbacks and proposals.
-    fn conclude(&mut self, decided: Touched, now: Timestamp) {
-        let agents_changed = self.agents_changed(now);
-        let Parts {
-            watches,
-            engine_state,
-            observation,
-            controller_metrics,
-            graph,
-            inventory,
-            ..
-        } = &mut self.parts;
-        let began = Instant::now();
-        let is_due = self.due.is_some_and(|due| now >= due) || agents_changed;
-        let watched = if observation.has_new_batches() {
-            auto_rollback::closely_watched(engine_state, now)
-        } else {
-            BTreeSet::new()
-        };
-        let watched = if watched.is_empty() {
-            Touched::Nothing
-        } else {
-            Touched::Edges(watched)
-        };
-        let only = match observation.refresh(watches).and(decided).and(watched) {
-            _ if is_due => None,
-            Touched::Everything => None,
-            Touched::Edges(touched) => Some(touched),
-            Touched::Nothing => {
-                segments::forget_left(engine_state, now);
-                default_deny::end_unwanted(engine_state, now);
-                return;
-            }
-        };
-        inventory.send_if_modified(|known| {
-            let is_new = known
-                .as_ref()
-                .is_none_or(|known| !Arc::ptr_eq(known, &observation.inventory));
-            if is_new {
-                *known = Some(observation.inventory.clone());
-            }
-            is_new
-        });
-        let mut view = observation.view(only);
-        view.graph.mark_unguarded(&engine_state.memories.periods());
-        let uncovered = coverage::find(engine_state, observation);
-        let open = uncovered.values();
-        let open = open.flat_map(|one| one.findings(&observation.inventory));
-        view.findings.extend(open);
-        self.unknown = adopt::find(engine_state, observation);
-        let unknown = adopt::findings(observation, &self.unknown);
-        view.findings.extend(unknown);
-        let mut in_force = InForce::build(engine_state, observation);
-        let violations = violations::find_violations(engine_state, observation, &view, &in_force);
-        let judged = auto_rollback::judge_changes(
-            engine_state,
-            observation,
-            &in_force,
-            view.only.as_ref(),
-            now,
-        );
-        if !judged.undone.is_empty() {
-            in_force = InForce::build(engine_state, observation);
-        }
-        view.findings
-            .extend(judged.unexplained.values().flatten().cloned());
-        self.troubles
-            .note_unexplained(view.only.as_ref(), &judged.unexplained);
-        let unknown = &self.unknown;
-        let not_adopted = adopt::propose(engine_state, observation, &view, &in_force, unknown, now);
-        let mut problems = propose::propose(
-            engine_state,
-            observation,
-            &view,
-            &in_force,
-            &violations,
-            now,
-        );
-        let denies = default_deny::propose(engine_state, observation, &view, &in_force, now);
-        for (namespace, why) in denies.into_iter().chain(not_adopted) {
-            problems.entry(namespace).or_insert(why);
-        }
-        match &view.only {
-            None => {
-                self.problems = problems;
-                self.without_agent = open_directions::nodes_without_agent(observation, now);
-                segments::retire_gone(engine_state, &observation.inventory, now);
-                self.due = segments::next_due(engine_state, now);
-                self.publish_all = true;
-                controller_metrics.set_counts(&ClusterCounts {
-                    nodes_without_agent: self.without_agent.len(),
-                    unknown_policies: self.unknown.values().map(BTreeSet::len).sum(),
-                    uncovered: uncovered.values().map(|one| one.pods.len()).sum(),
-                    violations: violations.len(),
-                    ..counts(engine_state, observation)
-                });
-                controller_metrics.set_out_of_bounds(&observation.built.out_of_bounds);
-                self.uncovered = uncovered;
-                self.foreign_pods = coverage::foreign_pods(observation, &in_force);
-                observation.add_cost(began.elapsed());
-                graph.send_replace(Some(Arc::new(view.graph)));
-            }
-            Some(only) => {
-                self.problems.extend(problems);
-                only.iter()
-                    .for_each(|id| engine_state.mark_unpublished(&id.namespace));
-            }
-        }
-        segments::forget_left(engine_state, now);
-        default_deny::end_unwanted(engine_state, now);
-        // The controller may have rolled back by itself.
-        memories::note_unguarded(engine_state, now);
-    }
-
     fn housekeep(&mut self, now: Timestamp) {
         let Parts {
             watches,
@@ -478,8 +399,11 @@ impl Engine {
         } = &mut self.parts;
         observation.tidy(now);
         if let Err(error) = self.housekeeping.run(watches, store, now) {
-            tracing::error!("{error}");
-            controller_metrics.commit_failed(error.to_string());
+            let why = error.to_string();
+            if self.disk.failed(&why, now) {
+                tracing::error!("{why}; it is tried again");
+            }
+            controller_metrics.commit_failed(why);
         }
     }
 
@@ -489,16 +413,23 @@ impl Engine {
         match self.parts.engine_state.commit(&mut self.parts.store, now) {
             Ok(entries) => {
                 self.parts.controller_metrics.committed(&entries);
+                if let Some(over) = self.disk.worked(now) {
+                    tracing::info!("the state can be written again {over}");
+                }
                 if let Some(last) = entries.last() {
                     self.parts.recorded.send_replace(last.sequence);
                 }
                 Some(entries)
             }
             Err(error) => {
-                tracing::error!("{error}");
-                self.parts
-                    .controller_metrics
-                    .commit_failed(error.to_string());
+                // (rule: logs-tell-changes)
+                let why = error.to_string();
+                if self.disk.failed(&why, now) {
+                    tracing::error!(
+                        "{why}; nothing is written to the cluster until it works again"
+                    );
+                }
+                self.parts.controller_metrics.commit_failed(why);
                 self.unfinished = true;
                 None
             }
@@ -514,6 +445,21 @@ impl Engine {
             }
             is_new
         });
+    }
+
+    /// Logs in which namespaces objects cannot be written, and where they can again (rule: logs-tell-changes).
+    fn log_writes(&mut self, namespaces: &BTreeSet<String>, done: &Published, now: Timestamp) {
+        for (namespace, why) in &done.problems {
+            if self.objects.failed(namespace, why, now) {
+                tracing::warn!(namespace, "{why}; it is tried again");
+            }
+        }
+        let written = namespaces.iter();
+        for namespace in written.filter(|one| !done.problems.contains_key(*one)) {
+            if let Some(over) = self.objects.worked(namespace, now) {
+                tracing::info!(namespace, "objects are written again {over}");
+            }
+        }
     }
 
     /// Writes proposals, results of decisions and conditions to the cluster.
@@ -555,6 +501,7 @@ impl Engine {
             uncovered: &self.uncovered,
             unknown: &self.unknown,
             foreign_pods: &self.foreign_pods,
+            pending_violations: &self.pending_violations,
             malformed: &self.malformed,
             without_agent: &self.without_agent,
             now,
@@ -574,39 +521,9 @@ impl Engine {
         let told = &mut self.told_malformed;
         done.merge(malformed::tell(&self.malformed, told, writer, now).await);
         self.unfinished |= done.failed;
+        self.log_writes(&namespaces, &done, now);
         for namespace in done.again {
             self.parts.engine_state.mark_unpublished(&namespace);
         }
-    }
-}
-
-fn counts(engine_state: &EngineState, observation: &Observation) -> ClusterCounts {
-    let count = |has: fn(&WorkloadState) -> bool| {
-        let states = engine_state.states().values();
-        states.filter(|state| has(state)).count()
-    };
-    ClusterCounts {
-        workloads: observation.inventory.workloads.len(),
-        edges: observation.built.graph.inner().edge_count(),
-        one_sided: observation
-            .built
-            .graph
-            .inner()
-            .edge_weights()
-            .filter(|edge| !edge.one_sided.is_empty())
-            .count(),
-        enforced: count(|state| {
-            let applied = state.applied.as_ref();
-            let is_there = applied.is_some_and(|applied| applied.revision.is_some());
-            is_there && !is_default_deny(&state.workload)
-        }),
-        open_proposals: count(|state| state.open().is_some()),
-        degraded: count(|state| state.degraded.is_some()),
-        open_directions: engine_state.open_directions().iter().count(),
-        temporary_openings: count(|state| state.opening.is_some()),
-        refused: engine_state.memories.refused(),
-        forgotten_refusals: engine_state.memories.forgotten(),
-        altered: engine_state.altered.len(),
-        ..ClusterCounts::default()
     }
 }

@@ -115,7 +115,9 @@ impl Exporter {
         let files = build_files(plan, open);
         match OutputFolder::new(&self.root).replace(&files.contents) {
             Ok(summary) => {
-                self.failure = None;
+                if self.failure.take().is_some() {
+                    tracing::info!("the folder {} can be written again", self.root.display());
+                }
                 self.report_changes(&files, &summary.written, now);
                 true
             }

@@ -5,7 +5,7 @@ use super::store_metrics::StoreMetrics;
 use crate::flow::HOT_HOURS;
 use crate::graph::{History, address_epochs};
 use crate::inventory::Inventory;
-use crate::net::Timestamp;
+use crate::net::{Outage, Timestamp};
 use crate::store::{ReviewStore, ReviewStoreError, StoreLimits};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -51,14 +51,22 @@ impl Folder {
             _ = stop.wait_for(|stop| *stop) => return,
             known = self.inventory.wait_for(Option::is_some) => if known.is_err() { return },
         }
-        let mut folded = None;
+        let (mut folded, mut outage) = (None, Outage::default());
         loop {
             let (folder, halted) = (self.clone(), stop.clone());
             let round = tokio::task::spawn_blocking(move || folder.round(folded, &halted));
             match round.await {
-                Ok(Ok(hour)) => folded = Some(hour),
+                Ok(Ok(hour)) => {
+                    folded = Some(hour);
+                    if let Some(over) = outage.worked((self.now)()) {
+                        tracing::info!("records are folded and merged again {over}");
+                    }
+                }
                 Ok(Err(error)) => {
-                    tracing::error!("{error}; it is tried again in {EVERY:?}");
+                    // (rule: logs-tell-changes)
+                    if outage.failed(&error.to_string(), (self.now)()) {
+                        tracing::error!("{error}; it is tried again every {EVERY:?}");
+                    }
                     self.metrics.failed();
                 }
                 Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),

@@ -3,6 +3,7 @@
 
 use crate::cluster::live::{ConfigMapData, WriteError, Writer};
 use crate::graph::Graph;
+use crate::net::{Outage, Timestamp};
 use crate::report::graph::{GRAPH_FILE, LEFT_OUT, PUBLISHED_GRAPH, Packed, pack};
 use k8s_openapi::ByteString;
 use std::collections::BTreeMap;
@@ -43,7 +44,7 @@ impl GraphPublisher {
     /// Runs until `stop` turns true.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let (mut edges, mut rested) = (0, Instant::now());
-        let mut due: Option<Instant> = None;
+        let (mut due, mut outage): (Option<Instant>, _) = (None, Outage::default());
         loop {
             let wait = async {
                 match due {
@@ -71,9 +72,17 @@ impl GraphPublisher {
                 continue;
             }
             match self.publish(&graph).await {
-                Ok(()) => edges = count,
+                Ok(()) => {
+                    edges = count;
+                    if let Some(over) = outage.worked(now()) {
+                        tracing::info!("published the graph again {over}");
+                    }
+                }
                 Err(error) => {
-                    tracing::warn!("failed to publish the graph: {error}");
+                    // (rule: logs-tell-changes)
+                    if outage.failed(&error.to_string(), now()) {
+                        tracing::warn!("failed to publish the graph: {error}; it is tried again");
+                    }
                     due = Some(Instant::now() + REST);
                 }
             }
@@ -92,4 +101,9 @@ impl GraphPublisher {
             .await?;
         Ok(())
     }
+}
+
+/// The clock: for logs alone.
+fn now() -> Timestamp {
+    jiff::Timestamp::now().into()
 }

@@ -5,7 +5,7 @@ use super::room::IntakeRoom;
 use super::writer::{self, NewBatches, StoreHealth, Writer};
 use crate::flow::Admission;
 use crate::listen::{ConnectionMetrics, ServerTls};
-use crate::net::Timestamp;
+use crate::net::{Outage, Timestamp};
 use crate::store::{FlowStore, FlowStoreError};
 use crate::wire::{
     Authenticator, Incoming, NatsError, NatsHealth, NatsIntake, NatsSettings, Server, ServerError,
@@ -113,6 +113,7 @@ impl Intake {
             health,
             heard: self.heard,
             now: self.now,
+            outage: Outage::default(),
         };
         let (written, mut all_written) = tokio::sync::oneshot::channel::<()>();
         std::thread::Builder::new()

@@ -2,19 +2,17 @@
 
 use super::authenticator::{Check, TokenAuthenticator, warn_of_unbound};
 use super::intake::{Intake, IntakeError, IntakeSettings};
-use super::receiver_metrics::ReceiverMetrics;
+use super::metrics::Metrics;
 use super::room::IntakeRoom;
-use super::store_metrics::StoreMetrics;
 use super::writer::StoreHealth;
 use crate::flow::HOT_HOURS;
-use crate::listen::{ConnectionMetrics, ServerTls};
+use crate::listen::ServerTls;
 use crate::net::Timestamp;
 use crate::store::{FlowStore, FlowStoreError};
 use crate::wire::{
     Authenticator, Health, HealthError, HealthServer, NatsHealth, NatsSettings, TokenCheck,
     TokenSettings,
 };
-use prometheus_client::registry::Registry;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,9 +53,8 @@ pub struct Receiver {
     intake: Intake,
     health_server: HealthServer,
     store: FlowStore,
-    metrics: Arc<ReceiverMetrics>,
+    metrics: Metrics,
     store_health: StoreHealth,
-    store_metrics: Arc<StoreMetrics>,
 }
 
 impl Receiver {
@@ -73,13 +70,12 @@ impl Receiver {
             warn_of_unbound();
         }
         let check = settings.tokens.map(TokenCheck::new).transpose();
-        let metrics = Arc::new(ReceiverMetrics::default());
-        let connections = ConnectionMetrics::default();
+        let metrics = Metrics::default();
         let check = check
             .map_err(ReceiverError::Tokens)?
             .map_or(Check::None, Check::Keys);
         let authenticator: Arc<dyn Authenticator> =
-            Arc::new(TokenAuthenticator::new(check, metrics.clone()));
+            Arc::new(TokenAuthenticator::new(check, metrics.receiver.clone()));
         let nats_health = NatsHealth::default();
         let intake = Intake::bind(IntakeSettings {
             listen: settings.listen,
@@ -89,33 +85,28 @@ impl Receiver {
             nats_health: nats_health.clone(),
             heard: None,
             now: || jiff::Timestamp::now().into(),
-            connections: connections.clone(),
+            connections: metrics.ports.clone(),
         })
         .await?;
-        let mut registry = Registry::default();
-        metrics.register(&mut registry);
-        let store_metrics = Arc::new(StoreMetrics::default());
-        store_metrics.register(&mut registry);
-        connections.register(registry.sub_registry_with_prefix("nanoseg_port"));
         let store_health = StoreHealth::default();
         let asked = store_health.clone();
         let ready = Arc::new(move || {
             asked.check()?;
             nats_health.check()
         });
-        let notes = metrics.clone();
+        let notes = metrics.receiver.clone();
         let health = Health {
             note: Arc::new(move || notes.note()),
-            ..Health::of_registry(registry, ready)
+            ..Health::of_registry(metrics.of_receiver(), ready)
         };
-        let health_server = HealthServer::bind(settings.metrics_listen, health, connections)?;
+        let health_server =
+            HealthServer::bind(settings.metrics_listen, health, metrics.ports.clone())?;
         Ok(Receiver {
             intake,
             health_server,
             store,
             metrics,
             store_health,
-            store_metrics,
         })
     }
 
@@ -137,9 +128,9 @@ impl Receiver {
     pub async fn run(self, stop: watch::Receiver<bool>) -> Result<(), ReceiverError> {
         let now: Timestamp = jiff::Timestamp::now().into();
         let stored = self.store.load_since(now.hour() - HOT_HOURS)?;
-        let room = IntakeRoom::after(&stored, self.store_metrics, now);
+        let room = IntakeRoom::after(&stored, self.metrics.store, now);
         drop(stored);
-        let (metrics, health) = (self.metrics, self.store_health);
+        let (metrics, health) = (self.metrics.receiver, self.store_health);
         let taken = self.intake.run(self.store, room, metrics, health, stop);
         // Serves also while the last batches are written.
         let (quiet, silent) = watch::channel(false);

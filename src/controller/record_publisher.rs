@@ -5,6 +5,7 @@
 use super::volume::VolumeReader;
 use crate::cluster::live::{ConfigMapData, Watches, WriteError, Writer};
 use crate::inventory::{Inventory, OwnerRule};
+use crate::net::{Outage, Timestamp};
 use crate::record::{LineError, PUBLISHED, Tail};
 use crate::risk::VOLUME;
 use crate::store::{ReviewStore, ReviewStoreError};
@@ -52,12 +53,18 @@ enum RecordPublisherError {
     Write(#[from] WriteError),
 }
 
+/// The clock: for logs alone.
+fn now() -> Timestamp {
+    jiff::Timestamp::now().into()
+}
+
 impl RecordPublisher {
     /// Runs until `stop` turns true, and then publishes what the engine recorded last.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         // The sequence number of the last published line. It is not known at the start: the leader before may have
         // ended between writing to the disk and publishing.
         let (mut published, mut retry) = (None, FIRST_RETRY);
+        let mut outage = Outage::default();
         let (mut reader, mut volume) = (VolumeReader::default(), None);
         let mut volume_due = Instant::now();
         loop {
@@ -80,9 +87,17 @@ impl RecordPublisher {
                         published = Some(last.max(newest));
                         retry = FIRST_RETRY;
                         rest = pace(bytes);
+                        if let Some(over) = outage.worked(now()) {
+                            tracing::info!("published the record again {over}");
+                        }
                     }
                     Err(error) => {
-                        tracing::warn!(again_in = ?retry, "failed to publish the record: {error}");
+                        // (rule: logs-tell-changes)
+                        if outage.failed(&error.to_string(), now()) {
+                            tracing::warn!(
+                                "failed to publish the record: {error}; it is tried again"
+                            );
+                        }
                         rest = retry;
                         retry = (retry * 2).min(LAST_RETRY);
                     }

@@ -12,7 +12,7 @@
 
 use super::store_metrics::StoreMetrics;
 use crate::flow::{Aggregate, FlowBatch, IntakeBudget, IntakeLimits};
-use crate::net::Timestamp;
+use crate::net::{Outages, Timestamp};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -23,6 +23,7 @@ type Done = oneshot::Sender<Result<(), String>>;
 pub struct IntakeRoom {
     budget: IntakeBudget,
     metrics: Arc<StoreMetrics>,
+    refused: Outages,
 }
 
 impl IntakeRoom {
@@ -31,7 +32,11 @@ impl IntakeRoom {
         let mut budget = IntakeBudget::new(IntakeLimits::default());
         budget.note(stored, now);
         metrics.set_use(budget.usage(now));
-        IntakeRoom { budget, metrics }
+        IntakeRoom {
+            budget,
+            metrics,
+            refused: Outages::default(),
+        }
     }
 
     /// Cuts a batch down to what there is room for. If nothing of it is taken, the agent is answered.
@@ -44,9 +49,17 @@ impl IntakeRoom {
         let admitted = self.budget.admit(&mut batch, now);
         self.metrics.set_use(self.budget.usage(now));
         match admitted {
-            Ok(()) => Some((batch, done)),
+            Ok(()) => {
+                if let Some(over) = self.refused.worked(&batch.node, now) {
+                    tracing::info!(node = &*batch.node, "batches are taken again {over}");
+                }
+                Some((batch, done))
+            }
             Err(reason) => {
-                tracing::warn!(node = &*batch.node, "a batch is not taken: {reason}");
+                // (rule: logs-tell-changes)
+                if self.refused.failed(&batch.node, &reason.to_string(), now) {
+                    tracing::warn!(node = &*batch.node, "batches are not taken: {reason}");
+                }
                 // The agent may be gone.
                 let _ = done.send(Err(reason.to_string()));
                 None

@@ -35,8 +35,8 @@ impl StoreMetrics {
         );
         registry.register("bytes", "The size of the file", self.bytes.clone());
         registry.register(
-            "folded_hours",
-            "Hours whose records became edges",
+            "folds",
+            "Folds: all records of one hour became edges",
             self.folded_hours.clone(),
         );
         registry.register(

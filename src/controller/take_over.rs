@@ -4,6 +4,7 @@
 
 use super::controller_metrics::ControllerMetrics;
 use crate::cluster::live::{ConfigMapData, Writer};
+use crate::net::{Outage, Timestamp};
 use crate::record::{
     Actor, Audit, Audited, Discontinuity, Entry, Head, PUBLISHED, Rulings, Tail, Witness,
 };
@@ -124,15 +125,21 @@ impl TakeOver<'_> {
         stop: &mut watch::Receiver<bool>,
         mut attempt: impl AsyncFnMut() -> Result<T, String>,
     ) -> Option<T> {
-        let mut retry = FIRST_RETRY;
+        let (mut retry, mut outage) = (FIRST_RETRY, Outage::default());
         loop {
             match attempt().await {
                 Ok(done) => {
+                    if let Some(over) = outage.worked(now()) {
+                        tracing::info!("goes on {over}");
+                    }
                     self.metrics.not_acting(None);
                     return Some(done);
                 }
                 Err(why) => {
-                    tracing::warn!(again_in = ?retry, "waits before it acts: {why}");
+                    // (rule: logs-tell-changes)
+                    if outage.failed(&why, now()) {
+                        tracing::warn!("waits before it acts: {why}");
+                    }
                     self.metrics.not_acting(Some(why));
                 }
             }
@@ -236,6 +243,11 @@ impl TakeOver<'_> {
             other => other.map_err(|source| TakeOverError::Keep { path, source }),
         }
     }
+}
+
+/// The clock: for logs alone.
+fn now() -> Timestamp {
+    jiff::Timestamp::now().into()
 }
 
 /// Reads the whole record of the store.

@@ -1,7 +1,7 @@
 //! The tasks of a controller. None ends unseen: what the controller needs ends the process with it, and what nothing
 //! depends on starts again and is counted (rule: no-task-ends-unseen).
 
-use super::run::ControllerError;
+use super::settings::ControllerError;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use std::collections::HashMap;

@@ -4,7 +4,7 @@
 use super::receiver_metrics::ReceiverMetrics;
 use super::room::IntakeRoom;
 use crate::flow::{Admission, Applied, FlowBatch, Progresses};
-use crate::net::Timestamp;
+use crate::net::{Outage, Timestamp};
 use crate::store::FlowStore;
 use crate::wire::Incoming;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,6 +48,7 @@ pub struct Writer {
     /// Receives each batch that was new, after it is stored.
     pub heard: Option<NewBatches>,
     pub now: fn() -> Timestamp,
+    pub outage: Outage,
 }
 
 /// Writes until the queue is closed and empty. Blocks, so it needs a thread of its own.
@@ -83,12 +84,16 @@ fn write(writer: &mut Writer, group: Vec<Incoming>) {
         metrics,
         health,
         heard,
+        outage,
         ..
     } = writer;
     match store.apply_all(&batches) {
         Ok(applied) => {
             admission.settle(told);
             health.set(None);
+            if let Some(over) = outage.worked(received) {
+                tracing::info!("batches are stored again {over}");
+            }
             for ((batch, applied), done) in batches.into_iter().zip(applied).zip(done) {
                 metrics.applied(&batch, applied);
                 // The agent may be gone: it will send the batch again and be answered then.
@@ -101,7 +106,10 @@ fn write(writer: &mut Writer, group: Vec<Incoming>) {
         }
         Err(error) => {
             let reason = error.to_string();
-            tracing::error!(batches = batches.len(), "{reason}; the batches come again");
+            // (rule: logs-tell-changes)
+            if outage.failed(&reason, received) {
+                tracing::error!("{reason}; agents keep their batches and send them again");
+            }
             metrics.store_failed();
             health.set(Some(reason.clone()));
             for done in done {

@@ -75,6 +75,16 @@ pub enum LoadError {
     )]
     PeriodOfGenerated,
     #[error(
+        "--from and --to need --state: what the controller publishes is about its whole time only; copy its state with \
+         nanoseg controller backup (nanoseg report --help)"
+    )]
+    PeriodOfPublished,
+    #[error(
+        "failed to read what the controller publishes: {0}; is the controller in another --controller-namespace, and do you \
+         have the role nanoseg-viewer there?"
+    )]
+    NotPublished(String),
+    #[error(
         "the snapshots that the folder was generated from are not here; name them with --cluster"
     )]
     NoSnapshots,

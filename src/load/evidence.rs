@@ -2,10 +2,12 @@
 
 mod approvals;
 mod generated;
+mod published;
 mod state;
 mod traffic;
 
 pub use generated::from_generated;
+pub use published::{PublishedState, from_published};
 pub use state::from_state;
 pub use traffic::from_traffic;
 

@@ -7,6 +7,8 @@
 mod bound_tests;
 mod ends;
 #[cfg(test)]
+mod level_tests;
+#[cfg(test)]
 mod tests;
 
 use crate::finding::Finding;

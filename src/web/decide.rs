@@ -2,8 +2,8 @@
 
 use super::html::{Frame, NavEntry, part};
 use super::view::View;
-use crate::report::words::count;
 use crate::record::{Connection, NoConnection};
+use crate::report::words::count;
 use crate::review::resources::Verb;
 use crate::review::{LONGEST_OPENING, SHORTEST_OPENING};
 use futures_util::future::BoxFuture;
@@ -137,13 +137,20 @@ fn excepted<'a>(
     let kept: BTreeSet<&str> = allow.filter_map(of).collect();
     let offered = offered.filter_map(of);
     let out = offered.filter(|one| !kept.contains(one));
-    out.map(|one| one.parse().map_err(|error: NoConnection| format!("{error}.")))
-        .collect()
+    out.map(|one| {
+        one.parse()
+            .map_err(|error: NoConnection| format!("{error}."))
+    })
+    .collect()
 }
 
 /// The seconds of a number of hours.
 fn open_for(hours: &str) -> Result<u32, String> {
-    let seconds = hours.trim().parse::<u32>().ok().and_then(|hours| hours.checked_mul(3600));
+    let seconds = hours
+        .trim()
+        .parse::<u32>()
+        .ok()
+        .and_then(|hours| hours.checked_mul(3600));
     seconds
         .filter(|seconds| (SHORTEST_OPENING..=LONGEST_OPENING).contains(seconds))
         .ok_or_else(|| format!("{hours:?} is no time for an opening: 1 to 168 hours."))

@@ -44,6 +44,8 @@ pub struct ViewInputs {
     pub risk: RiskChoices,
     /// Volume by the hour, if it is known.
     pub volume: Option<VolumeReport>,
+    /// What workloads without a proposal wait for, in words.
+    pub waiting: BTreeMap<WorkloadId, String>,
     /// True if the page can decide proposals.
     pub can_decide: bool,
 }

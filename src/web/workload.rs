@@ -49,8 +49,28 @@ pub fn list(frame: &Frame, view: &View) -> String {
         }
         "\n"
         (table(&header, &rows))
+        (waiting(frame, view))
     };
     frame.page(NavEntry::Workloads, "Workloads", &body)
+}
+
+/// The workloads without a proposal, with what was seen of each and what it waits for.
+pub fn waiting(frame: &Frame, view: &View) -> Markup {
+    let all = view.given.waiting.iter();
+    let row = |(id, message): (&WorkloadId, &String)| {
+        vec![
+            frame.link(&workload_path(id), &id.to_string()),
+            text(&id.kind),
+            text(message),
+        ]
+    };
+    let rows: Vec<Vec<Markup>> = all.map(row).collect();
+    html! {
+        @if !rows.is_empty() {
+            h2 { "No proposal yet" } "\n"
+            (table(&["workload", "kind", "what was seen, and what it waits for"], &rows))
+        }
+    }
 }
 
 fn isolation(evaluation: &Evaluation, id: &WorkloadId, direction: Direction) -> Markup {
@@ -85,6 +105,9 @@ pub fn one(
     };
     let body = html! {
         p { (id.kind) " in namespace " (id.namespace) } "\n"
+        @if let Some(message) = view.given.waiting.get(id) {
+            p #waiting { "No proposal yet: " (message) "." } "\n"
+        }
         (radius(view, id))
         (policies(view, id))
         h2 { "Who may talk to it" } "\n"

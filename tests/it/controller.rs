@@ -2,6 +2,7 @@
 //! real token. (tests/it/story has real traffic, real enforcement and the real agent.)
 
 pub mod agent;
+mod late;
 mod observers;
 pub mod operator;
 pub mod process;

@@ -1,6 +1,12 @@
 //! The manifests under deploy/: Kubernetes accepts them, they request no more than needed, and they use only existing
 //! options of nanoseg.
 
+mod components;
+mod help;
+mod monitoring;
+pub mod rendered;
+mod values;
+
 use clap::ValueEnum;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::{
@@ -228,7 +234,7 @@ fn arguments_are_existing_options() {
     assert!(nanoseg::cli::check(["agent", "--node=n", "--no-such-option"]).is_err());
 }
 
-/// The overlay replaces all arguments of the agent: they must stay those of the base but for the way of batches.
+/// The component replaces all arguments of the agent: they must stay those of the base but for the way of batches.
 #[test]
 fn through_nats_an_agent_has_the_same_arguments_but_for_its_delivery() {
     let arguments = |pod: &Value| -> Vec<String> {
@@ -237,7 +243,7 @@ fn through_nats_an_agent_has_the_same_arguments_but_for_its_delivery() {
         all.map(|one| one.as_str().expect("text").to_owned())
             .collect()
     };
-    let text = std::fs::read_to_string(folder("overlays/nats/daemon-set.yaml")).expect("a file");
+    let text = std::fs::read_to_string(folder("components/nats/daemon-set.yaml")).expect("a file");
     let patch: Value = serde_yaml::from_str(&text).expect("YAML");
     let patched = arguments(&patch);
     let is_own = |one: &&String| !one.starts_with("--nats");

@@ -1,12 +1,12 @@
 //! deploy/ on a real API server: the manifests are accepted, the controller works with the rights that they give, and
 //! RBAC and the admission policies control decisions.
 
+mod helm;
+
 use crate::story::install::Installation;
 use crate::support::kubernetes::{Cluster, PATIENCE, until};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 fn folder(name: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -452,113 +452,77 @@ fn only_the_controller_writes_the_published_record_and_viewers_read_it() {
     }));
 }
 
-/// Objects by kind, namespace and name.
-type Objects = BTreeMap<(String, String, String), Value>;
-
-fn objects(yaml: &[u8]) -> Objects {
-    use serde::Deserialize;
-    let text = std::str::from_utf8(yaml).expect("text");
-    let documents = serde_yaml::Deserializer::from_str(text);
-    let all = documents.filter_map(|d| Option::<Value>::deserialize(d).expect("an object"));
-    let key = |object: &Value| {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let meta = &object["metadata"];
-        (
-            text(&object["kind"]),
-            text(&meta["namespace"]),
-            text(&meta["name"]),
-        )
-    };
-    all.map(|object| (key(&object), object)).collect()
-}
-
-fn output_of(command: &mut Command) -> Vec<u8> {
-    let output = command.output().expect("it starts");
-    assert!(output.status.success(), "{output:?}");
-    output.stdout
-}
-
+/// (rule: break-glass-role-does-nothing-else)
 #[test]
-fn the_helm_chart_gives_the_same_objects_as_kustomize() {
+fn who_may_break_the_glass_may_do_nothing_else_with_a_namespace() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
-    let chart = folder("deploy/helm/nanoseg");
-    let helm = || Command::new(cluster.program("helm"));
-    output_of(helm().args(["lint", "--strict", &chart]));
-    let template = |arguments: &[&str]| {
-        let mut command = helm();
-        command.args([
-            "template",
-            "nanoseg",
-            &chart,
-            "--kube-version",
-            "1.35.0",
-            "-n",
-            "nanoseg",
-            "--include-crds",
-        ]);
-        objects(&output_of(command.args(arguments)))
-    };
-    let mut chart_gives = template(&[]);
-    let kubectl = cluster.program("kubectl");
-    let mut kustomize_gives = objects(&output_of(
-        Command::new(kubectl).args(["kustomize", &folder("deploy")]),
-    ));
-
-    // Helm creates the namespace itself, and keeps the store when the release is removed.
-    let namespace = ("Namespace".to_owned(), String::new(), "nanoseg".to_owned());
-    assert!(kustomize_gives.remove(&namespace).is_some());
-    let claim = (
-        "PersistentVolumeClaim".to_owned(),
-        "nanoseg".to_owned(),
-        "nanoseg-store".to_owned(),
-    );
-    let claim = chart_gives.get_mut(&claim).expect("the claim");
-    let kept = claim["metadata"]
-        .as_object_mut()
-        .expect("metadata")
-        .remove("annotations");
-    assert_eq!(kept, Some(json!({"helm.sh/resource-policy": "keep"})));
-    assert_eq!(
-        chart_gives.keys().collect::<Vec<_>>(),
-        kustomize_gives.keys().collect::<Vec<_>>()
-    );
-    for (key, object) in &chart_gives {
-        assert_eq!(object, &kustomize_gives[key], "{key:?}");
-    }
-
-    // Every value gives objects that the API server accepts.
     let _installed = Installation::make(cluster);
-    let choices: [&[&str]; 3] = [
-        &["--set", "tls.mode=generated"],
-        &[
-            "--set",
-            "gitops.enabled=true,controller.spread=true,controller.retention=48h,controller.serviceEnforcement=before-translation",
-        ],
-        &[
-            "--set",
-            "storage.existingClaim=mine,image.digest=sha256:0000000000000000000000000000000000000000000000000000000000000000",
-        ],
-    ];
-    for choice in choices {
-        let all: Vec<Value> = template(choice).into_values().collect();
-        let list = json!({"apiVersion": "v1", "kind": "List", "items": all});
-        let file = cluster.path(&format!("{}.json", cluster.name("chart")));
-        std::fs::write(&file, list.to_string()).expect("a file");
-        let file = file.to_str().expect("a path");
-        let applied = cluster.kubectl(&[
-            "apply",
-            "--server-side",
-            "--force-conflicts",
-            "--dry-run=server",
-            "-f",
-            file,
-        ]);
-        assert!(applied.status.success(), "{choice:?}: {applied:?}");
+    let namespace = cluster.namespace("glass");
+    let other = cluster.namespace("other");
+    let called = user(cluster, &namespace, "carla", "nanoseg-break-glass");
+    let carla = format!("nanoseg.dev/break-glass-by=carla-{namespace}");
+    let run = |words: &[&str]| -> Result<(), String> {
+        let output = cluster.kubectl_of(&called, words);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        output.status.success().then_some(()).ok_or(said)
+    };
+    // Policies need some time to be in force.
+    let mut number = 0;
+    let refused = cluster.run(until(PATIENCE, "a label is refused", async || {
+        number += 1;
+        let label = format!("pod-security.kubernetes.io/warn-version=v1.{number}");
+        match run(&["label", "--overwrite", "namespace", &namespace, &label]) {
+            Err(refusal) => Ok(refusal),
+            Ok(()) => Err("it was let through".to_owned()),
+        }
+    }));
+    assert!(
+        refused.contains("nothing of a namespace but its break-glass annotations"),
+        "{refused}"
+    );
+    let annotate = ["annotate", "--overwrite", "namespace", &namespace];
+    let glass = |words: &[&str]| run(&[&annotate[..], words].concat());
+    glass(&["nanoseg.dev/break-glass=checkout is down", &carla]).expect("the glass breaks");
+    glass(&["nanoseg.dev/break-glass-", &carla]).expect("and is mended");
+    let forged = glass(&[
+        "nanoseg.dev/break-glass=x",
+        "nanoseg.dev/break-glass-by=olga",
+    ]);
+    assert!(forged.is_err_and(|said| said.contains("say who you are")));
+    for wrong in [
+        &["team=x"][..],
+        &["nanoseg.dev/break-glass=x", &carla, "team=x"],
+    ] {
+        let said = glass(wrong).expect_err("another annotation");
+        assert!(said.contains("changes no annotation but"), "{said}");
     }
-    let wrong = helm()
-        .args(["template", "nanoseg", &chart, "--set", "tls.mode=none"])
-        .output();
-    assert!(!wrong.expect("it starts").status.success());
+    let finalizer = r#"{"metadata": {"finalizers": ["example.com/x"]}}"#;
+    let said = run(&[
+        "patch",
+        "namespace",
+        &namespace,
+        "--type=merge",
+        "-p",
+        finalizer,
+    ]);
+    assert!(said.is_err_and(|said| said.contains("changes nothing of a namespace")));
+    for wrong in [
+        &["annotate", "namespace", &other, "nanoseg.dev/break-glass=x"][..],
+        &["delete", "namespace", &namespace],
+        &["get", "namespaces"],
+        &["get", "pods", "-n", &namespace],
+        &["delete", "networkpolicies", "--all", "-n", &namespace],
+        &["get", "segmentations", "-n", &namespace],
+    ] {
+        let said = run(wrong).expect_err("no right");
+        assert!(
+            said.contains("forbidden") || said.contains("Forbidden"),
+            "{wrong:?}: {said}"
+        );
+    }
+    // An administrator is not looked at.
+    let admin = cluster.kubectl(&["label", "namespace", &namespace, "team=shop"]);
+    assert!(admin.status.success(), "{admin:?}");
 }

@@ -113,6 +113,8 @@ fn counted(generated: &Generated) -> BTreeMap<Required, u64> {
         // Workloads are called w0, w1, …
         Peer::Workload(id) => Who::Workload(id.name[1..].parse().expect("a number")),
         Peer::Outside(address) => Who::Address(*address),
+        // Nodes are called n1 and n2.
+        Peer::Node(name) => Who::Address(world::node_address(name)),
         other => panic!("{other} is in no plan"),
     };
     let edges = generated.graph.edges();
@@ -205,7 +207,7 @@ proptest! {
     #[test]
     fn every_connection_is_counted_once(plan in told_apart()) {
         let mut expected: BTreeMap<Required, u64> = BTreeMap::new();
-        for required in plan.calls.iter().flat_map(|call| plan.required_by(call)) {
+        for required in plan.calls.iter().flat_map(|call| plan.edges_of(call)) {
             *expected.entry(required).or_default() += 1;
         }
         prop_assert_eq!(expected, counted(&generate(&plan)), "of\n{}", plan.traffic());

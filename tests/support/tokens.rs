@@ -5,7 +5,7 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde_json::{Value, json};
 
 /// The ServiceAccount that may send by default.
-pub const AGENT: &str = "system:serviceaccount:nanoseg:nanoseg-agent";
+pub const AGENT: &str = "system:serviceaccount:nanoseg-agents:nanoseg-agent";
 
 /// The issuer of tokens.
 pub const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";

@@ -161,7 +161,7 @@ codes! {
         "Take the snapshot of all namespaces (kubectl get services,endpointslices,nodes,pods -A), or say which addresses are the cluster's with --service-cidr and --pod-cidr.";
     DnsNotObserved "dns-not-observed" Warning
         "A workload called Services, whose addresses it must have looked up at some time, but none of its DNS traffic was seen."
-        "Capture for longer, from the start of its pods on; or pass --implied-lookups always to allow the resolver that its neighbours use.";
+        "Look whether the message says that the resolver is allowed; if not, allow it by hand. With captures: capture from the start of its pods on, or pass --implied-lookups always.";
     InferredDirection "inferred-direction" Note
         "No packet shows who opened the connection; the server was inferred from its port."
         "Capture for long enough to see a new connection, or check the edge by hand.";
@@ -187,8 +187,8 @@ codes! {
         "Nothing was seen of this workload; it was left out, since an empty policy cuts it off."
         "Capture for longer, or pass --include-unobserved to write a deny-all policy for it.";
     NodePortFromNodes "node-port-from-nodes" Note
-        "Outside traffic reaches the workload through a NodePort or load balancer, from the address of some node, so the addresses of all nodes are allowed."
-        "Set externalTrafficPolicy: Local to see and allow real client addresses instead.";
+        "Outside traffic reaches the workload through a NodePort or load balancer: in front of a pod on the node that is entered most plugins see the client itself, elsewhere they see that node, so the addresses of all nodes and of the clients are allowed."
+        "Set externalTrafficPolicy: Local to see and allow real client addresses only.";
     CidrSummarised "cidr-summarised" Note
         "Outside addresses were summarised to CIDRs, which adds addresses that were not seen."
         "Raise --max-addresses to list every address.";

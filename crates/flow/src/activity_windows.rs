@@ -28,6 +28,24 @@ impl ActivityWindows {
         }
     }
 
+    /// The set of all windows from that of `first` to that of `last`: of what goes on all the time. Only that of `last`
+    /// if that is earlier.
+    pub fn span(first: Timestamp, last: Timestamp) -> Self {
+        let window = |at: Timestamp| at.nanos().div_euclid(SECOND);
+        let (from, until) = (window(first).min(window(last)), window(last));
+        let mut scale = 0;
+        while (until >> scale) - (from >> scale) >= 128 {
+            scale += 1;
+        }
+        let base = from >> scale;
+        let unused = 127 - ((until >> scale) - base);
+        ActivityWindows {
+            scale,
+            base,
+            bits: u128::MAX >> unused,
+        }
+    }
+
     /// Adds the window of `at`.
     pub fn mark(&mut self, at: Timestamp) {
         let window = at.nanos().div_euclid(SECOND) >> self.scale;
@@ -210,6 +228,20 @@ mod tests {
             left.merge(&collect(a));
             prop_assert_eq!(forward, left.normal());
         }
+    }
+
+    #[test]
+    fn what_goes_on_is_active_in_every_window() {
+        let span = |first, last| {
+            ActivityWindows::span(Timestamp::from_secs(first), Timestamp::from_secs(last))
+        };
+        assert_eq!(span(5, 5), ActivityWindows::at(Timestamp::from_secs(5)));
+        assert_eq!(span(9, 5), span(5, 5));
+        assert_eq!((span(1, 128).scale(), span(1, 128).count_at(0)), (0, 128));
+        // Three hours in windows of 128 seconds.
+        let long = span(0, 3 * 3600);
+        assert_eq!((long.scale(), long.count_at(7)), (7, 85));
+        assert_eq!(long.span_secs(), Some((0, 85 * 128)));
     }
 
     #[test]

@@ -96,6 +96,8 @@ impl Admission {
         seen.scans.retain_mut(|scan| keep(times.admit_scan(scan)));
         seen.names
             .retain_mut(|(_, entry)| keep(times.admit_name(entry)));
+        // (rule: node-by-address)
+        seen.node_addresses.retain(super::is_of_node);
         for (loss, count) in refused {
             seen.lose(loss, count);
         }

@@ -5,8 +5,8 @@ use super::bounds::set_aside;
 use super::dedup::deduplicate;
 use super::{
     AddressEpochs, FlowBatch, FlowCounters, FlowRecord, FlowResult, Instance, Listeners, Loss,
-    NameTable, Observations, Observed, Observer, Observers, OtherKind, OtherTraffic, RecordBuilder,
-    RecordIdentity, ScanSummary,
+    NameTable, NodeAddresses, Observations, Observed, Observer, Observers, OtherKind, OtherTraffic,
+    RecordBuilder, RecordIdentity, ScanSummary,
 };
 use nanoseg_net::{TimeSpans, Timestamp};
 use std::collections::btree_map::Entry;
@@ -70,6 +70,8 @@ pub struct Aggregate {
     losses: BTreeMap<Loss, u64>,
     /// When each node's agent observed, by the batches that it sent.
     views: BTreeMap<Arc<str>, TimeSpans>,
+    /// The addresses that each node's agent told of its node.
+    node_addresses: NodeAddresses,
 }
 
 impl Aggregate {
@@ -79,6 +81,8 @@ impl Aggregate {
             return Applied::Duplicate;
         }
         self.add_view(&batch.node, batch.span);
+        let told = &batch.seen.node_addresses;
+        self.add_node_addresses(&batch.node, batch.span.1, told);
         self.add(&batch.node, batch.seen);
         Applied::New
     }
@@ -90,6 +94,26 @@ impl Aggregate {
             let view = self.views.entry(node.clone()).or_default();
             view.insert(first, last);
         }
+    }
+
+    /// Notes which addresses the agent of `node` told of its node.
+    pub fn add_node_addresses(
+        &mut self,
+        node: &Arc<str>,
+        at: Timestamp,
+        addresses: &BTreeSet<IpAddr>,
+    ) {
+        self.node_addresses.note(node, at, addresses);
+    }
+
+    /// Puts what is stored in the place of what agents told of their nodes.
+    pub fn take_node_addresses(&mut self, stored: NodeAddresses) {
+        self.node_addresses = stored;
+    }
+
+    /// The addresses that each node's agent told of its node.
+    pub fn node_addresses(&self) -> &NodeAddresses {
+        &self.node_addresses
     }
 
     /// Forgets when agents observed.

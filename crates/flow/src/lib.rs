@@ -36,6 +36,7 @@ mod link_type;
 mod link_watch;
 mod listeners;
 mod merged_observations;
+mod node_addresses;
 mod not_expressible;
 mod observations;
 mod observers;
@@ -75,6 +76,7 @@ pub use link_type::LinkType;
 pub use link_watch::{LinkSeen, LinkSigns, LinkWatch, SenderLink, sender_link};
 pub use listeners::{AddressKind, Listeners, NoListeners, Translation};
 pub use merged_observations::{MergedObservations, ObservationLimits};
+pub use node_addresses::{MAX_NODE_ADDRESSES, NodeAddresses, is_of_node};
 pub use not_expressible::{OtherKind, OtherTally, OtherTraffic};
 pub use observations::{
     FlowBatch, Instance, Loss, Observations, Observed, Observer, SPOOL_REACH, Source,

@@ -6,7 +6,7 @@ use super::{
 };
 use super::{Observations, ScanSummary, Source};
 use nanoseg_net::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// How large a piece may get.
@@ -39,6 +39,7 @@ pub struct MergedObservations {
     names: BTreeMap<NameKey, (Timestamp, Timestamp)>,
     other: BTreeMap<(IpAddr, IpAddr, OtherKind), u64>,
     losses: BTreeMap<super::Loss, u64>,
+    node_addresses: BTreeSet<IpAddr>,
 }
 
 impl MergedObservations {
@@ -64,6 +65,9 @@ impl MergedObservations {
         for (loss, count) in more.losses {
             let sum = self.losses.entry(loss).or_default();
             *sum = sum.saturating_add(count);
+        }
+        if !more.node_addresses.is_empty() {
+            self.node_addresses = more.node_addresses;
         }
         merged
     }
@@ -128,10 +132,11 @@ impl MergedObservations {
                 })
                 .collect(),
             losses: self.losses,
+            node_addresses: self.node_addresses,
         }
     }
 
-    /// All of it in order, in pieces within `limits`; none if it is empty. Losses are in the first.
+    /// All of it in order, in pieces within `limits`; none if it is empty. Losses and the node's addresses are in the first.
     pub fn into_chunks(self, limits: ObservationLimits) -> Vec<Observations> {
         let all = self.into_observations();
         if all.is_empty() {
@@ -140,9 +145,10 @@ impl MergedObservations {
         let mut pieces = Pieces {
             limits,
             done: Vec::new(),
-            bytes: all.losses.len() * LOSS_BYTES,
+            bytes: all.losses.len() * LOSS_BYTES + all.node_addresses.len() * ADDRESS_BYTES,
             open: Observations {
                 losses: all.losses,
+                node_addresses: all.node_addresses,
                 ..Observations::default()
             },
         };
@@ -188,6 +194,7 @@ impl Pieces {
 }
 
 // Bytes of proto/nanoseg/flows/v1/flows.proto's messages at most, each with its tag and length.
+const ADDRESS_BYTES: usize = 18;
 const LOSS_BYTES: usize = 48;
 const SCAN_BYTES: usize = 96;
 const TARGET_BYTES: usize = 36;

@@ -3,7 +3,7 @@
 use super::{FlowRecord, NameEntry, OtherTraffic, ScanSummary};
 use nanoseg_net::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -130,6 +130,8 @@ pub struct Observations {
     pub names: Vec<(IpAddr, NameEntry)>,
     pub other: Vec<OtherTraffic>,
     pub losses: BTreeMap<Loss, u64>,
+    /// The addresses of the node's own interfaces; empty: they are not told.
+    pub node_addresses: BTreeSet<IpAddr>,
 }
 
 impl Observations {
@@ -157,6 +159,9 @@ impl Observations {
         self.other.extend(other.other);
         for (loss, count) in other.losses {
             self.lose(loss, count);
+        }
+        if !other.node_addresses.is_empty() {
+            self.node_addresses = other.node_addresses;
         }
     }
 }

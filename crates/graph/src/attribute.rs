@@ -7,6 +7,7 @@ mod resolvers;
 mod servers;
 mod tables;
 
+pub(super) use resolvers::is_link_local;
 pub(super) use tables::Tables;
 
 use super::{Peer, Unattributed, UnattributedReason};

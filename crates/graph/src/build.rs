@@ -10,7 +10,7 @@ use super::{
     Graph, MAX_OBSERVERS, findings, implied_edges, latest, outside_blocks, port_scan, service_gaps,
 };
 use nanoseg_finding::Finding;
-use nanoseg_flow::{FlowRecord, FlowResult, OutOfBounds, Popularity, Told};
+use nanoseg_flow::{FlowRecord, FlowResult, OutOfBounds, Popularity, Told, Verdict};
 use nanoseg_inventory::{Inventory, WorkloadId};
 use nanoseg_net::{self as net, Protocol};
 use rustc_hash::FxHashMap;
@@ -101,7 +101,9 @@ pub(super) fn assemble(
     port_scan::remove_edges(&scanners, &mut edges);
     outside_blocks::bound(&mut edges);
     findings.extend(scans.findings(&scanners));
-    findings.extend(lookups::imply(&mut edges, options.implied_lookups));
+    let implied = options.implied_lookups;
+    let of_lookups = lookups::imply(&mut edges, implied, attribution, &seen.views);
+    findings.extend(of_lookups);
     if options.implied_dns {
         implied_edges::add_dns_over_tcp(&mut edges);
     }
@@ -340,7 +342,11 @@ fn count(edge: &mut Edge, record: &FlowRecord) {
     edge.bytes_to_client += record.bytes_to_client;
     edge.first = Some(edge.first.map_or(record.first, |t| t.min(record.first)));
     edge.last = Some(edge.last.map_or(record.last, |t| t.max(record.last)));
-    edge.windows.merge(&record.windows);
+    if matches!(record.verdict, Verdict::Established | Verdict::OneWay) {
+        edge.note_clients([&record.client]);
+        // Attempts are no samples of conversations.
+        edge.windows.merge(&record.windows);
+    }
     edge.told = Told::merge(edge.told, Some(record.told()));
     keep_earliest(&mut edge.evidence, evidence(record));
     edge.evidence_total += 1;

@@ -2,8 +2,8 @@
 
 use super::lesson::{Tally, decide};
 use super::peer::Peer;
-use super::unguarded::UnguardedPeriod;
 use super::sightings::{Corroboration, MAX_OBSERVERS, Outcome, Sightings};
+use super::unguarded::UnguardedPeriod;
 use nanoseg_flow::{ActivityWindows, Observers, Opening, Told, Verdict, Views};
 use nanoseg_net::{Protocol, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -73,6 +73,9 @@ pub struct Edge {
     pub last: Option<Timestamp>,
     #[serde(skip)]
     pub windows: ActivityWindows,
+    /// The clients that had a conversation, by address: the first [`Edge::MAX_CLIENTS`] in order of address.
+    #[serde(skip)]
+    pub clients: BTreeSet<IpAddr>,
     /// The Services through which it was called, `namespace/name:port`.
     pub services: BTreeSet<String>,
     /// The Service ports of those, for plugins that enforce before translation (rule: service-port-before-translation).
@@ -115,6 +118,8 @@ pub struct Edge {
 impl Edge {
     /// How many flow records are kept as samples behind an edge.
     pub const MAX_EVIDENCE: usize = 8;
+    /// How many clients are told apart: whether one pod used it or several counts, not how many hundred.
+    pub const MAX_CLIENTS: usize = 8;
 
     /// An edge that nothing has been seen of yet.
     pub fn new(protocol: Protocol, port: u16) -> Self {
@@ -129,6 +134,7 @@ impl Edge {
             first: None,
             last: None,
             windows: ActivityWindows::default(),
+            clients: BTreeSet::new(),
             services: BTreeSet::new(),
             service_ports: BTreeSet::new(),
             node_ports: BTreeSet::new(),
@@ -160,6 +166,7 @@ impl Edge {
         self.first = self.first.into_iter().chain(other.first).min();
         self.last = self.last.max(other.last);
         self.windows.merge(&other.windows);
+        self.note_clients(&other.clients);
         self.services.extend(other.services.iter().cloned());
         self.service_ports.extend(&other.service_ports);
         self.node_ports.extend(&other.node_ports);
@@ -233,6 +240,21 @@ impl Edge {
         self.order_evidence();
         self.inferred = !self.tally.opening_seen;
         self.lesson = decide(client, server, self);
+    }
+
+    /// Adds clients that had a conversation, up to the bound.
+    pub(super) fn note_clients<'a>(&mut self, clients: impl IntoIterator<Item = &'a IpAddr>) {
+        self.clients.extend(clients);
+        while self.clients.len() > Edge::MAX_CLIENTS {
+            self.clients.pop_last();
+        }
+    }
+
+    /// Connections that teach.
+    pub(super) fn conversations(&self) -> u64 {
+        let teaching = [Verdict::Established, Verdict::OneWay];
+        let counts = teaching.iter().filter_map(|v| self.verdicts.get(v));
+        counts.sum()
     }
 
     /// The earliest samples, in order.

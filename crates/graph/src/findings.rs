@@ -101,6 +101,8 @@ fn edge_findings(client: &Peer, server: &Peer, edge: &Edge) -> Vec<Finding> {
 /// Traffic that comes through nodes, one finding for each way to a port (rule: node-port-from-any-node).
 fn from_nodes(edges: &[(&Peer, &Peer, &Edge)]) -> Vec<Finding> {
     let mut ways: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+    let itself = ", and so is the client itself: in front of a pod on the node that is entered most plugins see the client, \
+                  elsewhere that node";
     for (client, server, edge) in edges {
         if !edge.lesson.teaches() || edge.enforced_from.is_empty() || server.workload().is_none() {
             continue;
@@ -116,7 +118,15 @@ fn from_nodes(edges: &[(&Peer, &Peer, &Edge)]) -> Vec<Finding> {
             number => format!("the {number} addresses of all nodes are allowed"),
         };
         let server = format!("{server} {}/{}", edge.port, edge.protocol);
-        let message = format!("comes through a node ({through}); {allowed}");
+        // Who was seen as a node only cannot be named otherwise.
+        let both = match client {
+            Peer::Node(_) => {
+                "; the clients themselves were not seen, so in front of a pod on the node that is entered they \
+                 may be refused"
+            }
+            _ => itself,
+        };
+        let message = format!("comes through a node ({through}); {allowed}{both}");
         let clients = ways.entry((server, message)).or_default();
         clients.insert(client.to_string());
     }

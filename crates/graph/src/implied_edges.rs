@@ -26,6 +26,7 @@ pub(super) fn add_dns_over_tcp(edges: &mut Edges) {
                 Lesson::Implied("DNS over UDP was seen, RFC 7766 requires TCP as well".into());
             edge.verdicts.clear();
             edge.windows = Default::default();
+            edge.clients.clear();
             (
                 edge.bytes_to_server,
                 edge.bytes_to_client,

@@ -1,19 +1,25 @@
 //! "Have we learned long enough?" (rule: learning-estimate): how many edges are still unseen, estimated from
 //! how often the seen ones were seen. Pure arithmetic over counts; no timer, no threshold.
+//!
+//! How often an edge was seen: in how many time windows it was open, by how many clients, in how many connections. One
+//! connection that stays open for a day is seen in every window of the day.
 
 use super::{Edge, Graph, Lesson, Peer};
-use nanoseg_flow::{ActivityWindows, Verdict};
+use nanoseg_flow::ActivityWindows;
 use nanoseg_inventory::WorkloadId;
 use nanoseg_net::{SECOND, Timestamp};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 /// At most this many time windows are the samples of an estimate.
 const MAX_WINDOWS: i64 = 64;
 /// With fewer windows the estimate means little.
-const FEW_WINDOWS: u32 = 8;
+pub(super) const FEW_WINDOWS: u32 = 8;
 /// Where so large a part of the traffic is of edges seen once, the number of unseen ones cannot be estimated.
 const MUCH_MISSING: f64 = 0.5;
+/// An edge is in use for so long after its last packet, in nanoseconds: agents look once a minute what is open.
+const IN_USE: i64 = 150 * SECOND;
 /// The 97.5 % quantile of the normal distribution.
 const Z95: f64 = 1.96;
 
@@ -23,6 +29,18 @@ pub struct Estimate {
     /// Learned edges (implied ones are not observations).
     pub edges_seen: usize,
     pub connections: u64,
+    /// The clients, by address: of each edge at most [`Edge::MAX_CLIENTS`] count.
+    pub clients: usize,
+    /// Edges that were seen in one time window and of one client only.
+    pub seen_once: usize,
+    /// Those of them that were in use when the observation ended: they will be seen again if they stay open.
+    pub once_in_use: usize,
+    /// When the first of them was seen.
+    pub first: Option<Timestamp>,
+    /// When the observation ended.
+    pub end: Timestamp,
+    /// The share of records that were lost, 0–1.
+    pub lost: f64,
     /// Good–Turing: the share of future connections that would use an unseen edge, 0–1. `None`
     /// without connections.
     pub missing_mass: Option<f64>,
@@ -56,6 +74,7 @@ impl Estimate {
     /// coverage is of the rest.
     pub fn note_lost(&mut self, share: f64) {
         if share > 0.0 {
+            self.lost = share.min(1.0);
             self.coverage *= 1.0 - share.min(1.0);
             let percent = share * 100.0;
             self.confidence = format!(
@@ -145,42 +164,78 @@ impl Grid {
     }
 
     fn estimate<'a>(&self, edges: impl Iterator<Item = &'a Edge>, end: Timestamp) -> Estimate {
-        let (mut seen, mut connections, mut once) = (0usize, 0u64, 0u64);
-        // Chao2's Q1 and Q2: edges that were active in just one and in just two windows.
-        let (mut in_one, mut in_two) = (0u64, 0u64);
-        let mut last_new_edge = None;
+        let mut sum = Sum::default();
         for edge in edges {
-            seen += 1;
-            let taught: u64 = [Verdict::Established, Verdict::OneWay]
-                .iter()
-                .filter_map(|verdict| edge.verdicts.get(verdict))
-                .sum();
-            connections += taught;
-            once += u64::from(taught == 1);
-            match edge.windows.count_at(self.scale) {
-                1 => in_one += 1,
-                2 => in_two += 1,
-                _ => {}
-            }
-            // Who tells of an edge cannot make it older than it is known.
-            last_new_edge = last_new_edge.max(edge.known_since());
+            sum.add(edge, self.scale, end);
         }
-        let missing = once as f64 / connections.max(1) as f64;
-        let (unseen, low, high) = chao2(in_one as f64, in_two as f64, f64::from(self.windows));
+        // A connection that stays open counts once for each window.
+        let missing = sum.single as f64 / sum.samples.max(1) as f64;
+        let windows = f64::from(self.windows);
+        let (unseen, low, high) = chao2(sum.in_one as f64, sum.in_two as f64, windows);
+        let seen = sum.edges;
         Estimate {
             edges_seen: seen,
-            connections,
-            missing_mass: (connections > 0).then_some(missing),
+            connections: sum.connections,
+            clients: sum.clients.len(),
+            seen_once: sum.in_one,
+            once_in_use: sum.once_in_use,
+            first: sum.first,
+            end,
+            lost: 0.0,
+            missing_mass: (sum.connections > 0).then_some(missing),
             unseen,
             unseen_low: low,
             unseen_high: high,
             coverage: (seen as f64 / (seen as f64 + unseen).max(1.0)).min(1.0 - missing),
             windows: self.windows,
             window_secs: 1 << self.scale,
-            last_new_edge,
-            secs_since_new_edge: last_new_edge.map(|at| end.since(at) / SECOND),
+            last_new_edge: sum.last_new_edge,
+            secs_since_new_edge: sum.last_new_edge.map(|at| end.since(at) / SECOND),
             confidence: confidence(seen, self.windows, missing),
         }
+    }
+}
+
+/// What the edges of an estimate add up to.
+#[derive(Default)]
+struct Sum<'a> {
+    edges: usize,
+    connections: u64,
+    clients: BTreeSet<&'a IpAddr>,
+    /// How often all of them were seen, and how many were seen once: Good–Turing's N and f1.
+    samples: u64,
+    single: u64,
+    /// Chao2's Q1 and Q2: edges that were seen in just one and in just two windows, or by so many clients.
+    in_one: usize,
+    in_two: usize,
+    once_in_use: usize,
+    first: Option<Timestamp>,
+    last_new_edge: Option<Timestamp>,
+}
+
+impl<'a> Sum<'a> {
+    fn add(&mut self, edge: &'a Edge, scale: u8, end: Timestamp) {
+        self.edges += 1;
+        let taught = edge.conversations();
+        self.connections = self.connections.saturating_add(taught);
+        self.clients.extend(&edge.clients);
+        let clients = u32::try_from(edge.clients.len()).unwrap_or(u32::MAX);
+        let sightings = edge.windows.count_at(scale).max(clients);
+        let seen = taught.max(sightings.into());
+        self.samples = self.samples.saturating_add(seen);
+        self.single += u64::from(seen == 1);
+        match sightings {
+            1 => {
+                self.in_one += 1;
+                let in_use = |last| end.since(last) <= IN_USE;
+                self.once_in_use += usize::from(edge.last.is_some_and(in_use));
+            }
+            2 => self.in_two += 1,
+            _ => {}
+        }
+        self.first = self.first.into_iter().chain(edge.first).min();
+        // Who tells of an edge cannot make it older than it is known.
+        self.last_new_edge = self.last_new_edge.max(edge.known_since());
     }
 }
 

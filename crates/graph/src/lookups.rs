@@ -1,13 +1,18 @@
-//! Name lookups that were not seen: a client that called a Service by its cluster address must have looked it up at
-//! some time (rule: dns-not-observed).
+//! Name lookups that were not seen: a client that called somebody by a name must have looked it up at some time
+//! (rule: dns-not-observed). The next pod of it looks it up again, so the resolver is allowed unseen.
 
+mod declared;
+
+use super::attribute::{Attribution, is_link_local};
 use super::edge::{Edge, Lesson};
 use super::edge_key::{EdgeKey, Edges};
 use super::findings::list;
 use super::implied_edges::is_answered;
 use super::peer::Peer;
+use declared::{Asks, Declared, declared_of};
 use nanoseg_finding::{Code, Finding};
-use nanoseg_inventory::WorkloadId;
+use nanoseg_flow::Views;
+use nanoseg_inventory::{Inventory, WorkloadId};
 use nanoseg_net::Protocol;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +20,8 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ImpliedLookups {
     Never,
-    /// Clients whose connections to Services began before the observation: so did their lookups.
+    /// Clients that may have looked up before the observation: their connections to Services began before it, or one of
+    /// their pods began while no agent observed its node.
     #[default]
     LongLived,
     /// All clients that called Services.
@@ -31,44 +37,60 @@ const API_SERVER: &str = "default/kubernetes:";
 /// What was seen of a client.
 #[derive(Default)]
 struct Client {
-    /// The Services that it called.
-    services: BTreeSet<String>,
+    /// What it called that has a name: Services, and where its start was not seen, others too.
+    called: BTreeSet<String>,
     /// One of these connections began before the observation.
     long_lived: bool,
     dns: bool,
 }
 
-/// Reports the clients whose lookups were not seen, and adds the edges that are implied for them.
-pub(super) fn imply(edges: &mut Edges, implied: ImpliedLookups) -> Vec<Finding> {
+/// Reports the clients whose lookups were not seen, and adds the edges that are implied for them. `views`: when each
+/// node's agent observed; empty without agents.
+pub(super) fn imply(
+    edges: &mut Edges,
+    implied: ImpliedLookups,
+    attribution: &Attribution<'_>,
+    views: &Views,
+) -> Vec<Finding> {
+    let inventory = attribution.inventory;
+    let unseen = starts_unseen(inventory, views);
     let mut findings = Vec::new();
     let mut added: Vec<(EdgeKey, Edge)> = Vec::new();
-    for (id, client) in clients(edges) {
-        if client.dns || client.services.is_empty() {
+    for (id, client) in clients(edges, &unseen, inventory) {
+        if client.dns || client.called.is_empty() {
             continue;
         }
-        let resolvers = resolvers_of_neighbours(&id, edges);
+        let declared = declared_of(&id, attribution);
+        let resolvers = resolvers_for(&id, edges, &declared, inventory);
         let is_implied = match implied {
             ImpliedLookups::Never => false,
             ImpliedLookups::LongLived => client.long_lived,
             ImpliedLookups::Always => true,
         };
         let names: BTreeSet<String> = resolvers
+            .found
             .keys()
             .map(|(peer, port)| format!("{peer} {port}"))
             .collect();
         let names = list(&names);
-        let what = match (resolvers.is_empty(), is_implied) {
-            (true, _) => "no neighbour's either".to_owned(),
-            (false, true) => format!("the resolver of its neighbours is allowed ({names})"),
-            (false, false) => format!("its neighbours use {names}, which is not allowed for it"),
+        let whose = resolvers.whose;
+        let what = match (resolvers.found.is_empty(), is_implied) {
+            (true, _) => resolvers.none_found().to_owned(),
+            (false, true) => format!("the resolver of {whose} is allowed ({names})"),
+            (false, false) if whose == NEIGHBOURS => {
+                format!("its neighbours use {names}, which is not allowed for it")
+            }
+            (false, false) => {
+                format!("the resolver of {whose} is {names}, which is not allowed for it")
+            }
         };
         let message = format!(
             "called {}, but none of its DNS traffic was seen; {what}",
-            list(&client.services)
+            list(&client.called)
         );
         findings.push(Finding::new(Code::DnsNotObserved, id.to_string(), message));
         if is_implied {
-            for ((server, port), edge) in resolvers {
+            for ((server, port), edge) in resolvers.found {
                 for protocol in [Protocol::Udp, Protocol::Tcp] {
                     let key = (Peer::Workload(id.clone()), server.clone(), protocol, port);
                     added.push((key, implied_edge(&edge, protocol)));
@@ -85,10 +107,78 @@ pub(super) fn imply(edges: &mut Edges, implied: ImpliedLookups) -> Vec<Finding> 
     findings
 }
 
-/// All workloads that are clients.
-fn clients(edges: &Edges) -> BTreeMap<WorkloadId, Client> {
+/// The workloads with a pod that began while no agent observed its node: what it looked up then was not seen.
+fn starts_unseen<'i>(inventory: &'i Inventory, views: &Views) -> BTreeSet<&'i WorkloadId> {
+    if views.is_empty() {
+        return BTreeSet::new();
+    }
+    let unseen = inventory.pods.iter().filter(|pod| {
+        let view = pod.node.as_deref().and_then(|node| views.get(node));
+        let is_seen = |begin| view.is_some_and(|view| view.overlaps(begin, begin));
+        !pod.template && pod.owned.from.is_some_and(|begin| !is_seen(begin))
+    });
+    unseen.map(|pod| &pod.workload).collect()
+}
+
+const NEIGHBOURS: &str = "its neighbours";
+
+/// Resolvers that a client probably asks, each with an edge to it.
+struct Resolvers {
+    found: BTreeMap<Resolver, Edge>,
+    /// Whose they are, in words.
+    whose: &'static str,
+    asks: Asks,
+}
+
+impl Resolvers {
+    fn none_found(&self) -> &'static str {
+        match self.asks {
+            Asks::Cluster => "no neighbour's either",
+            Asks::Node => {
+                "it asks whom its node asks, and no neighbour that does so was seen to ask; allow that resolver by hand"
+            }
+            Asks::Own => "the resolver that its spec names is nobody who can be named",
+        }
+    }
+}
+
+/// The resolvers that neighbours of the same kind use, else those that the objects declare; and those that its own spec
+/// names.
+fn resolvers_for(
+    id: &WorkloadId,
+    edges: &Edges,
+    declared: &Declared,
+    inventory: &Inventory,
+) -> Resolvers {
+    let asks = declared.asks;
+    let mut resolvers = Resolvers {
+        found: BTreeMap::new(),
+        whose: NEIGHBOURS,
+        asks,
+    };
+    if asks != Asks::Own {
+        resolvers.found = resolvers_of_neighbours(id, edges, asks, inventory);
+        if resolvers.found.is_empty() && !declared.of_cluster.is_empty() {
+            resolvers.whose = "the cluster";
+            resolvers.found.clone_from(&declared.of_cluster);
+        }
+    }
+    if !declared.own.is_empty() {
+        resolvers.whose = "its own spec";
+        resolvers.found.extend(declared.own.clone());
+    }
+    resolvers
+}
+
+/// All workloads that are clients. `unseen` are those of which a start was not seen.
+fn clients(
+    edges: &Edges,
+    unseen: &BTreeSet<&WorkloadId>,
+    inventory: &Inventory,
+) -> BTreeMap<WorkloadId, Client> {
+    let headless = declared::behind_headless(inventory);
     let mut clients: BTreeMap<WorkloadId, Client> = BTreeMap::new();
-    for ((client, ..), edge) in edges {
+    for ((client, server, ..), edge) in edges {
         let Some(id) = client.workload() else {
             continue;
         };
@@ -96,33 +186,56 @@ fn clients(edges: &Edges) -> BTreeMap<WorkloadId, Client> {
             Some(known) => known,
             None => clients.entry(id.clone()).or_default(),
         };
-        known.dns |= edge.tally.dns;
+        known.dns |= edge.tally.dns && !matches!(edge.lesson, Lesson::Implied(_));
         // A node port is called at a node's address, which is no name of the cluster's DNS.
-        if edge.lesson == Lesson::Learned && edge.node_ports.is_empty() {
-            let services = edge.services.iter();
-            let called = services.filter(|name| !name.starts_with(API_SERVER));
-            let before = known.services.len();
-            known.services.extend(called.cloned());
-            known.long_lived |= edge.inferred && known.services.len() > before;
+        if edge.lesson != Lesson::Learned || !edge.node_ports.is_empty() {
+            continue;
         }
+        let services = edge.services.iter();
+        let called = services.filter(|name| !name.starts_with(API_SERVER));
+        let before = known.called.len();
+        known.called.extend(called.cloned());
+        if unseen.contains(id) {
+            known.called.extend(name_of(server, &headless));
+            known.long_lived |= !known.called.is_empty();
+        }
+        known.long_lived |= edge.inferred && known.called.len() > before;
     }
     clients
 }
 
+/// What is called at an address of its own and has a name all the same: a pod behind a headless Service, somebody
+/// outside. Not a link-local address, which no DNS gives (the metadata service).
+fn name_of(server: &Peer, headless: &BTreeMap<&WorkloadId, String>) -> Option<String> {
+    match server {
+        Peer::Workload(id) => headless.get(id).cloned(),
+        Peer::Outside(address) if !is_link_local(*address) => Some(server.to_string()),
+        _ => None,
+    }
+}
+
 /// The resolvers that other workloads of the namespace use, else those of any namespace; of each the edge of one
-/// of its clients.
-fn resolvers_of_neighbours(id: &WorkloadId, edges: &Edges) -> BTreeMap<Resolver, Edge> {
+/// of its clients. Only neighbours count that ask the same as it does: the cluster, or their nodes.
+fn resolvers_of_neighbours(
+    id: &WorkloadId,
+    edges: &Edges,
+    asks: Asks,
+    inventory: &Inventory,
+) -> BTreeMap<Resolver, Edge> {
     let used = |near: &dyn Fn(&WorkloadId) -> bool| -> BTreeMap<Resolver, Edge> {
         let all = edges.iter().filter(|((client, _, protocol, _), edge)| {
             *protocol == Protocol::Udp
                 && edge.tally.dns
                 && is_answered(edge)
-                && client
-                    .workload()
-                    .is_some_and(|client| client != id && near(client))
+                && client.workload().is_some_and(|client| {
+                    client != id && near(client) && Asks::of(client, inventory) == asks
+                })
         });
-        // A resolver outside of the cluster is its client's own choice.
-        let all = all.filter(|((_, server, ..), _)| !matches!(server, Peer::Outside(_)));
+        // A resolver outside of the cluster is its client's own choice, unless it is its node's.
+        let all = all.filter(|((_, server, ..), _)| match server {
+            Peer::Outside(address) => asks == Asks::Node || is_link_local(*address),
+            _ => true,
+        });
         all.map(|((_, server, _, port), edge)| ((server.clone(), *port), edge.clone()))
             .collect()
     };

@@ -57,7 +57,7 @@ struct Callers<'a> {
 }
 
 /// Returns the public entries of a graph. A port counts if at least three public addresses have called it and been
-/// answered, as themselves and not as a node, and most of them once, or some for the first time near the end, or if they
+/// answered, and most of them once, or some for the first time near the end, or if they
 /// are many: then the next connection is likely to come from somebody who was not seen.
 pub fn public_entries(graph: &Graph) -> Vec<PublicEntry> {
     let mut ports: BTreeMap<(&WorkloadId, Protocol, u16), Callers> = BTreeMap::new();
@@ -65,9 +65,9 @@ pub fn public_entries(graph: &Graph) -> Vec<PublicEntry> {
         let (Some(block), Peer::Workload(id)) = (client.outside_block(), server) else {
             continue;
         };
-        // Where the network plugin sees the node instead, all nodes are allowed, and so everybody behind them.
-        let as_itself = edge.enforced_from.is_empty();
-        if !as_itself || is_private(block.network()) {
+        // Also where they come through nodes: in front of a pod on the node that they entered, most plugins see the client
+        // itself (rule: node-port-from-any-node).
+        if is_private(block.network()) {
             continue;
         }
         let callers = ports.entry((id, edge.protocol, edge.port)).or_default();

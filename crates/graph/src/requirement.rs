@@ -158,18 +158,21 @@ struct NamedEnd {
     outside: bool,
 }
 
-/// The client as the plugin sees it: itself, any node where it is masqueraded, or both where a pod
-/// may be seen as itself or as a node, by where the backend runs.
+/// The client as the plugin sees it: itself, or where it is masqueraded both itself and any node. Which of them depends on
+/// where the plugin filters and on where the pod runs: most filter before masquerading, so the node that was entered sees
+/// the client itself in front of its own pods, and every other node sees that node (rule: node-port-from-any-node). A
+/// node, and what runs on it, is one of these addresses anyway.
 fn client_ends(client: &Peer, edge: &Edge, graph: &Graph, inventory: &Inventory) -> Vec<NamedEnd> {
     let own = || end_of(client, graph, inventory);
     if edge.enforced_from.is_empty() {
         return vec![own()];
     }
     let nodes = any_node(edge.enforced_from.clone(), edge);
-    if client.workload().is_some() {
-        vec![own(), nodes]
-    } else {
-        vec![nodes]
+    match client {
+        Peer::Node(_) => vec![nodes],
+        Peer::Workload(_) | Peer::ApiServer | Peer::Outside(_) | Peer::Unattributed(_) => {
+            vec![own(), nodes]
+        }
     }
 }
 

@@ -1,12 +1,13 @@
 //! An edge as it is stored: with the facts that decided its lesson, so that it can be decided again when more
 //! is known.
 
-use super::edge::Edge;
+use super::edge::{Edge, Evidence};
 use super::lesson::Tally;
 use super::sightings::Sightings;
-use nanoseg_flow::{ActivityWindows, Told};
+use nanoseg_flow::{ActivityWindows, Told, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 /// All of an edge, to be written and read with serde.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -27,6 +28,8 @@ struct Parts {
     sightings: Sightings,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     told: Option<Told>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    clients: BTreeSet<IpAddr>,
 }
 
 impl From<StoredEdge> for Parts {
@@ -39,6 +42,7 @@ impl From<StoredEdge> for Parts {
             tally: edge.tally,
             sightings: edge.sightings.clone(),
             told: edge.told,
+            clients: edge.clients.clone(),
             edge,
         }
     }
@@ -47,7 +51,13 @@ impl From<StoredEdge> for Parts {
 impl TryFrom<Parts> for StoredEdge {
     type Error = String;
 
-    fn try_from(parts: Parts) -> Result<Self, String> {
+    fn try_from(mut parts: Parts) -> Result<Self, String> {
+        if parts.clients.is_empty() {
+            // Earlier versions kept no clients but those of the samples.
+            let answered = |one: &&Evidence| one.verdict == Verdict::Established;
+            let samples = parts.edge.evidence.iter().filter(answered);
+            parts.clients = samples.map(|one| one.client).collect();
+        }
         let (scale, base, bits) = &parts.windows;
         let windows = u128::from_str_radix(bits, 16)
             .ok()
@@ -59,6 +69,7 @@ impl TryFrom<Parts> for StoredEdge {
             node_ports: parts.node_ports,
             tally: parts.tally,
             sightings: parts.sightings,
+            clients: parts.clients.into_iter().take(Edge::MAX_CLIENTS).collect(),
             told: parts.told.or_else(|| own_times(&parts.edge)),
             ..parts.edge
         }))

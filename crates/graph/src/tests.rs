@@ -4,6 +4,8 @@ mod bounds;
 mod declared;
 mod foreign_endpoints;
 mod history;
+mod learning;
+mod lookups;
 mod observers;
 mod peer_labels;
 mod resolvers;
@@ -17,6 +19,7 @@ use super::{
 use nanoseg_finding::Code;
 use nanoseg_flow::{FlowRecord, FlowResult, Opening, Verdict};
 use nanoseg_net::Timestamp;
+use std::collections::BTreeSet;
 
 fn graph_of(records: &[FlowRecord]) -> Built {
     let seen = FlowResult {
@@ -118,28 +121,47 @@ fn traffic_of_a_node_to_its_own_pods_never_becomes_an_edge() {
 }
 
 #[test]
-fn a_node_port_is_required_from_every_node_but_the_edge_shows_the_client() {
-    let masqueraded = FlowRecord {
+fn a_node_port_is_required_from_every_node_and_from_the_client_whichever_leg_was_seen() {
+    let both = FlowRecord {
         via: Some("172.18.0.2:30080".parse().expect("valid")),
         seen_as: Some(ip("172.18.0.2")),
         ..record("203.0.113.7", "10.244.2.6:8080", Verdict::Established)
     };
-    let built = graph_of(&[masqueraded]);
-    assert_eq!(
-        edges(&built),
-        [
-            "+ outside:203.0.113.7 → shop/api-a 8080/TCP",
-            "+ outside:203.0.113.7 → shop/api-b 9090/TCP"
-        ]
-    );
+    let at_the_node = record("203.0.113.7", "172.18.0.2:30080", Verdict::Established);
     let inventory = cluster();
-    let all = requirements(&built.graph, &inventory, &ServiceEnforcements::default());
-    assert!(
-        all.iter()
-            .all(|r| r.client == End::Addresses(inventory.node_addresses())),
-        "{all:?}"
+    let clients = |records: &[FlowRecord]| {
+        let graph = graph_of(records).graph;
+        let all = requirements(&graph, &inventory, &ServiceEnforcements::default());
+        let clients: BTreeSet<End> = all.into_iter().map(|one| one.client).collect();
+        clients
+    };
+    let nodes = End::Addresses(inventory.node_addresses());
+    let itself = End::Addresses(BTreeSet::from([ip("203.0.113.7")]));
+    for seen in [&both, &at_the_node] {
+        let built = graph_of(std::slice::from_ref(seen));
+        assert_eq!(
+            edges(&built),
+            [
+                "+ outside:203.0.113.7 → shop/api-a 8080/TCP",
+                "+ outside:203.0.113.7 → shop/api-b 9090/TCP"
+            ]
+        );
+        assert_eq!(
+            clients(std::slice::from_ref(seen)),
+            BTreeSet::from([nodes.clone(), itself.clone()])
+        );
+        assert!(codes(&built).contains(&Code::NodePortFromNodes));
+    }
+    // Behind the node that masqueraded it: nobody knows the client.
+    let behind = record("172.18.0.2", "10.244.2.6:8080", Verdict::Established);
+    assert_eq!(
+        clients(std::slice::from_ref(&behind)),
+        BTreeSet::from([nodes.clone()])
     );
-    assert!(codes(&built).contains(&Code::NodePortFromNodes));
+    assert_eq!(
+        clients(&[behind, at_the_node]),
+        BTreeSet::from([nodes, itself])
+    );
 }
 
 #[test]

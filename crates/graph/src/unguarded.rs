@@ -118,9 +118,8 @@ impl Graph {
         if periods == &UnguardedPeriods::default() {
             return;
         }
-        let found = |client: &Peer, server: &Peer, edge: &Edge| {
-            periods.first_seen_in(client, server, edge)
-        };
+        let found =
+            |client: &Peer, server: &Peer, edge: &Edge| periods.first_seen_in(client, server, edge);
         self.update_edges(|client, server, edge| {
             let unguarded = found(client, server, edge);
             (edge.unguarded != unguarded).then(|| Edge {

@@ -112,6 +112,11 @@ impl AddressBook {
         }
     }
 
+    /// The times of all pods with an address.
+    pub(super) fn tenures(&self, address: IpAddr) -> &[Tenure] {
+        self.pods.get(&address).map_or(&[], Vec::as_slice)
+    }
+
     /// The last pod that gave an address back before a time, with that time, and the next one that got it.
     pub(super) fn around(
         &self,

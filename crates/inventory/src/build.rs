@@ -6,13 +6,15 @@ use super::control_plane::ControlPlane;
 use super::families::family_of;
 use super::foreign_endpoints::{foreign_endpoints, withdraw_claims};
 use super::gaps;
+use super::jobs::Jobs;
 use super::label_evidence::note_label_evidence;
 use super::nodes::read_nodes;
-use super::owners::{OwnerIndex, OwnerRule, namespace_of};
+use super::owners::{OwnerIndex, OwnerRule, TopOwner, namespace_of};
 use super::pods::{read_pod, template_pod};
 use super::ranges::{declared_service_ranges, kubernetes_addresses, pod_ranges, service_ranges};
 use super::service_endpoints::{EndpointIndex, KUBERNETES};
 use super::services::{is_kubernetes, made_kubernetes_service, read_services};
+use super::told_addresses;
 use super::{AddressBook, Inventory, Namespace, Objects, Pod, Service, Workload, WorkloadId};
 use crate::kubernetes as core;
 use k8s_openapi::Metadata;
@@ -40,6 +42,15 @@ const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 impl Inventory {
     /// Builds the inventory; what was missing or contradictory comes back as findings.
     pub fn build(objects: &Objects, rule: OwnerRule) -> (Inventory, Vec<Finding>) {
+        Inventory::build_with(objects, rule, &BTreeMap::new())
+    }
+
+    /// The same, with what agents tell of their nodes' own addresses, by node (rule: node-by-address).
+    pub fn build_with(
+        objects: &Objects,
+        rule: OwnerRule,
+        told: &BTreeMap<String, BTreeSet<IpAddr>>,
+    ) -> (Inventory, Vec<Finding>) {
         let mut findings = Vec::new();
         let owners = OwnerIndex::build(objects);
         let core_pods = latest(&objects.pods);
@@ -56,7 +67,7 @@ impl Inventory {
         note_containers(&mut workloads, &pods, &core_pods, &owners);
         let core_nodes = latest(&objects.nodes);
         let cilium_nodes = latest(&objects.cilium_nodes);
-        let nodes = read_nodes(&core_nodes, &cilium_nodes, &objects.pods, &pods);
+        let mut nodes = read_nodes(&core_nodes, &cilium_nodes, &objects.pods, &pods);
         let control_plane = ControlPlane::read(&core_pods, &core_nodes);
         let service_cidrs = latest(&objects.service_cidrs);
         let endpoints = EndpointIndex::build(objects, &pods, &control_plane);
@@ -67,6 +78,7 @@ impl Inventory {
             let cluster_ips = kubernetes_addresses(&service_cidrs, &control_plane);
             services.extend(missing_kubernetes(cluster_ips, &control_plane, &endpoints));
         }
+        let told = told_addresses::take(told, &mut nodes, &pods, &services);
         let api_server = api_server(&services);
         let missing_pods = endpoints.addresses_of_missing_pods();
         let pod_ranges = pod_ranges(&nodes, &pods, &control_plane, &missing_pods);
@@ -96,6 +108,7 @@ impl Inventory {
             services,
             nodes,
             namespaces,
+            told_addresses: told,
             addresses,
         };
         findings.extend(forged(&inventory));
@@ -178,9 +191,22 @@ fn read_pods<'a>(
     rule: OwnerRule,
 ) -> OwnedPods {
     let mut read = OwnedPods::default();
-    for core_pod in core_pods {
-        let (mut pod, top) = read_pod(core_pod, owners, rule);
-        if let Some(family) = family_of(&top, &pod.labels, Some(&core_pod.metadata)) {
+    let pods: Vec<(Pod, TopOwner)> = core_pods
+        .iter()
+        .map(|core_pod| read_pod(core_pod, owners, rule))
+        .collect();
+    let mut jobs = Jobs::default();
+    jobs.add_objects(owners);
+    for (core_pod, (pod, top)) in core_pods.iter().zip(&pods) {
+        jobs.add(top, &pod.labels, core_pod.spec.as_ref());
+    }
+    if rule == OwnerRule::Infer {
+        read.families = jobs.families(owners);
+    }
+    for (core_pod, (mut pod, top)) in core_pods.iter().zip(pods) {
+        if let Some(family) = read.families.get(&top.id) {
+            pod.workload = family.clone();
+        } else if let Some(family) = family_of(&top, &pod.labels, Some(&core_pod.metadata)) {
             read.families.insert(top.id, family.clone());
             pod.workload = family;
         }

@@ -6,7 +6,7 @@
 use super::WorkloadId;
 use super::label_nature::{LabelNature, key_nature, label_nature, may_name_a_person};
 use super::owners::TopOwner;
-use super::value_shape::{is_of_a_release, without_generated_parts};
+use super::value_shape::{is_of_a_release, without_generated_parts, without_random};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::collections::BTreeMap;
 
@@ -162,7 +162,8 @@ fn of_releases(
         .copied()
         .filter(starts)
         .max_by_key(|value| value.len());
-    let family = longest.map(str::to_owned).or(stripped)?;
+    let of_run = || without_random(&owner.name).filter(|_| by_kind);
+    let family = longest.map(str::to_owned).or(stripped).or_else(of_run)?;
     if top.id == *owner {
         return Some(named(owner, family));
     }

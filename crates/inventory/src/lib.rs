@@ -26,9 +26,11 @@ mod gaps;
 mod host_ports;
 mod image_scans;
 mod inventory;
+mod jobs;
 pub mod kubernetes;
 mod label_evidence;
 mod label_nature;
+mod near;
 mod network_plugin;
 mod node_annotations;
 mod nodes;
@@ -48,6 +50,7 @@ mod tenures;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod told_addresses;
 mod types;
 mod unknown;
 mod value_shape;
@@ -58,6 +61,7 @@ pub use container::{Container, Image};
 pub use image_scans::{Grade, ImageScan, ScanError, Vulnerability, parse_scans};
 pub use inventory::Inventory;
 pub use label_nature::{LabelNature, label_nature};
+pub use near::Nearness;
 pub use network_plugin::NetworkPlugin;
 pub use objects::{ObjectRemark, Objects};
 pub use other_policies::{OtherPolicy, other_policy_findings};
@@ -67,6 +71,7 @@ pub use ranges::may_be_of_cluster;
 pub use snapshot_gap::{SnapshotGap, SnapshotGapSpec};
 pub use snapshots::{Snapshot, SnapshotMark};
 pub use tenures::LinkSpan;
+pub use told_addresses::ToldAddresses;
 pub use types::{
     ContainerPort, EndpointSource, HostPort, Namespace, Node, OwnResolvers, Owned, Pod, Service,
     ServiceEndpoint, ServicePort, Workload, WorkloadId,

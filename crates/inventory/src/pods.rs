@@ -16,7 +16,8 @@ pub(super) fn read_pod<'a>(
     owners: &OwnerIndex<'a>,
     rule: OwnerRule,
 ) -> (Pod, TopOwner) {
-    let top = owners.resolve_top(&pod.metadata, ended(pod).is_none(), rule);
+    let is_there = ended(pod).is_none() && !is_over(pod);
+    let top = owners.resolve_top(&pod.metadata, is_there, rule);
     let spec = pod.spec.as_ref();
     let pod = Pod {
         namespace: namespace_of(&pod.metadata),
@@ -74,12 +75,14 @@ fn own_resolvers(spec: &PodSpec) -> OwnResolvers {
         .iter()
         .flat_map(|config| &config.nameservers);
     let policy = spec.dns_policy.as_deref().unwrap_or("ClusterFirst");
+    let of_node = policy == "Default" || (policy == "ClusterFirst" && host_network(Some(spec)));
     OwnResolvers {
         addresses: named
             .flatten()
             .filter_map(|text| parse_address(text))
             .collect(),
-        of_node: policy == "Default" || (policy == "ClusterFirst" && host_network(Some(spec))),
+        of_node,
+        without_cluster: of_node || policy == "None",
     }
 }
 
@@ -146,10 +149,16 @@ pub(super) fn started(pod: &core::Pod) -> Option<Timestamp> {
         .map(|time| Timestamp::from(time.0))
 }
 
+/// Returns true if its containers will not run again.
+fn is_over(pod: &core::Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
+}
+
 /// When the pod gave its addresses back: its containers have ended for good, or its deletion is due.
 fn ended(pod: &core::Pod) -> Option<Timestamp> {
     let status = pod.status.as_ref()?;
-    let over = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
+    let over = is_over(pod);
     let deletion = pod
         .metadata
         .deletion_timestamp

@@ -116,7 +116,7 @@ fn common(addresses: Vec<IpAddr>) -> Option<IpNet> {
     Some(range)
 }
 
-fn around(address: IpAddr, v4_prefix: u8, v6_prefix: u8) -> IpNet {
+pub(super) fn around(address: IpAddr, v4_prefix: u8, v6_prefix: u8) -> IpNet {
     match address {
         IpAddr::V4(a) => Ipv4Net::new(a, v4_prefix).map(|n| IpNet::V4(n.trunc())),
         IpAddr::V6(a) => Ipv6Net::new(a, v6_prefix).map(|n| IpNet::V6(n.trunc())),

@@ -90,6 +90,9 @@ pub struct OwnResolvers {
     pub addresses: Vec<IpAddr>,
     /// It asks whom its node asks: no pod, but somebody outside or on the node.
     pub of_node: bool,
+    /// It does not ask the cluster's resolver: `dnsPolicy` is `Default` or `None`, or it is on the host network and does
+    /// not say `ClusterFirstWithHostNet`.
+    pub without_cluster: bool,
 }
 
 /// A pod, current, past, or expected from a template.

@@ -38,6 +38,13 @@ pub fn without_generated_parts(name: &str) -> Option<String> {
     (!kept.is_empty() && kept.len() < name.len()).then_some(kept)
 }
 
+/// A name without the five characters that the API server adds to a `generateName`. One in five has no digit among them
+/// and looks like a word, so this is only for names of which something else shows that they are generated.
+pub fn without_random(name: &str) -> Option<String> {
+    let (before, random) = name.rsplit_once('-')?;
+    (random.len() == 5 && is_safe_encoded(random) && !before.is_empty()).then(|| before.to_owned())
+}
+
 /// A part that is generated wherever it stands: a commit, a hash of a template, a long number such as a time.
 fn is_generated(part: &str) -> bool {
     let digits = part.bytes().filter(u8::is_ascii_digit).count();

@@ -44,7 +44,7 @@ enum Standing {
 
 impl Connections {
     pub fn new(port: Port, limits: PortLimits, metrics: ConnectionMetrics) -> Arc<Self> {
-        metrics.port(port.name());
+        metrics.begin(port.name());
         Arc::new(Connections {
             port,
             limits,

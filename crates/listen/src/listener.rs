@@ -10,7 +10,7 @@ use super::metrics::{ConnectionMetrics, Reason};
 use super::stall::StallLimit;
 use axum::Router;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -56,13 +56,7 @@ impl Listener {
         limits: PortLimits,
         metrics: ConnectionMetrics,
     ) -> io::Result<Listener> {
-        let socket = match address {
-            SocketAddr::V4(_) => TcpSocket::new_v4()?,
-            SocketAddr::V6(_) => TcpSocket::new_v6()?,
-        };
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        let tcp = socket.listen(BACKLOG)?;
+        let tcp = listen(address)?;
         Ok(Listener {
             address: tcp.local_addr()?,
             tcp,
@@ -165,6 +159,35 @@ impl Listener {
 }
 
 /// A place for a socket first, so that there is never one too many.
+/// Listens on an address. An unspecified one, `0.0.0.0` or `[::]`, is every address of both families, as in Go: a pod of an
+/// IPv6-only cluster has no IPv4 address, and a kernel may know no IPv6. (rule: every-address-is-of-both-families)
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    if !address.ip().is_unspecified() {
+        return listen_on(address);
+    }
+    let (v4, v6) = (Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED);
+    match listen_on((v6, address.port()).into()) {
+        Err(error) if has_no_ipv6(&error) => listen_on((v4, address.port()).into()),
+        listener => listener,
+    }
+}
+
+/// `ipv6.disable=1` of the kernel, or no such module.
+fn has_no_ipv6(error: &io::Error) -> bool {
+    let is_refused = error.raw_os_error() == Some(libc::EAFNOSUPPORT);
+    is_refused || error.kind() == io::ErrorKind::AddrNotAvailable
+}
+
+fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 async fn accept(
     tcp: &TcpListener,
     slots: &Arc<Semaphore>,

@@ -292,3 +292,30 @@ async fn a_changed_certificate_is_used_and_a_broken_one_is_not() {
     served.until("certificate_unusable", |n| n == 0).await;
     assert!(accepts(&third).await);
 }
+
+/// (rule: every-address-is-of-both-families)
+#[tokio::test]
+async fn an_unspecified_address_is_every_address_of_both_families() {
+    for any in ["0.0.0.0:0", "[::]:0"] {
+        let metrics = ConnectionMetrics::default();
+        let any: SocketAddr = any.parse().unwrap();
+        let listener = Listener::bind(any, Port::Monitoring, metrics).unwrap();
+        let port = listener.local_addr().port();
+        let reached = TcpStream::connect(("127.0.0.1", port)).await;
+        assert!(reached.is_ok(), "{any} from IPv4: {reached:?}");
+        // Where this machine has IPv6.
+        if std::net::TcpListener::bind("[::1]:0").is_ok() {
+            let reached = TcpStream::connect(("::1", port)).await;
+            assert!(reached.is_ok(), "{any} from IPv6: {reached:?}");
+        }
+    }
+    let one = Listener::bind(
+        SocketAddr::from(([127, 0, 0, 1], 0)),
+        Port::Monitoring,
+        ConnectionMetrics::default(),
+    );
+    assert!(
+        one.unwrap().local_addr().is_ipv4(),
+        "an address is that address alone"
+    );
+}

@@ -110,8 +110,8 @@ impl ConnectionMetrics {
         );
     }
 
-    /// What never happened is zero and not absent.
-    pub(super) fn port(&self, port: &'static str) {
+    /// Begins with a port: what never happened is zero and not absent.
+    pub fn begin(&self, port: &'static str) {
         for reason in Reason::ALL {
             let reason = reason.name();
             drop(self.closed.get_or_create(&ReasonLabel { port, reason }));

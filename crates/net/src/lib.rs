@@ -18,6 +18,7 @@ mod connections;
 mod direction;
 mod file_kind;
 mod intervals;
+mod outage;
 mod ports;
 mod protocol;
 mod sha256;
@@ -33,6 +34,7 @@ pub use canonical::{
 pub use connections::ConnectionSet;
 pub use direction::Direction;
 pub use file_kind::{FILE_KIND_BYTES, FileKind};
+pub use outage::{Outage, Outages, Recovery};
 pub use ports::PortSet;
 pub use protocol::Protocol;
 pub use sha256::{sha256_hex, sha256_hex_of};

@@ -163,7 +163,7 @@ impl Conntrack {
         self.dumps
             .ask()
             .map_err(|error| prerequisites::live_error("ask for the conntrack table", error))?;
-        self.tracker.begin_dump(reason);
+        self.tracker.begin_dump(reason, now);
         (self.dumping, self.wanted, self.last_dump) = (Some(reason), None, now);
         Ok(())
     }
@@ -374,7 +374,7 @@ pub fn replay_conntrack(data: &[u8]) -> Observations {
     let collector = Collector::new(CollectorLimits::default());
     let mut tracker = Tracker::new(64, collector, at(0).now, Timeouts::default());
     let malformed = take_events(&mut tracker, Some(data), at(1));
-    tracker.begin_dump(DumpReason::Refresh);
+    tracker.begin_dump(DumpReason::Refresh, at(2).now);
     let part = take_dump(&mut tracker, data, at(2));
     tracker.end_dump(part.outcome.is_none_or(|end| end.is_ok()));
     tracker.report_unanswered(at(9));

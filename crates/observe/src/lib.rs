@@ -23,6 +23,7 @@ mod error;
 pub mod flow_log;
 pub mod hubble;
 mod live_source;
+mod node_addresses;
 mod packet_socket;
 mod pcap;
 mod pcapng;
@@ -47,4 +48,5 @@ pub use conntrack::{
 };
 pub use error::ObserveError;
 pub use live_source::{LiveError, LiveSource, Pace, Stop, Urgency, run};
+pub use node_addresses::read_node_addresses;
 pub use packet_socket::{CaptureCounters, CaptureSettings, Interfaces, PacketSocket};

@@ -96,7 +96,8 @@ impl LinkTable {
 
     fn ask(&mut self) -> io::Result<()> {
         self.listed = Some(BTreeMap::new());
-        self.socket.send(&dump_request(), 0)?;
+        self.socket
+            .send(&dump_request::<{ HEADER + INFO }>(libc::RTM_GETLINK), 0)?;
         Ok(())
     }
 
@@ -147,13 +148,13 @@ impl AsRawFd for LinkTable {
     }
 }
 
-/// RTM_GETLINK for all interfaces.
-fn dump_request() -> [u8; HEADER + INFO] {
-    let mut bytes = [0; HEADER + INFO];
-    let length = (HEADER + INFO) as u32;
+/// A request for a whole list: RTM_GETLINK, RTM_GETADDR. `N` is the size of the header and of the body.
+pub(super) fn dump_request<const N: usize>(kind: u16) -> [u8; N] {
+    let mut bytes = [0; N];
+    let length = N as u32;
     let flags = (libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16;
     bytes[0..4].copy_from_slice(&length.to_ne_bytes());
-    bytes[4..6].copy_from_slice(&libc::RTM_GETLINK.to_ne_bytes());
+    bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
     bytes[6..8].copy_from_slice(&flags.to_ne_bytes());
     bytes
 }
@@ -185,7 +186,7 @@ pub(super) fn parse_links(mut bytes: &[u8]) -> Vec<LinkEvent> {
 }
 
 /// Type and body of the first message, and what comes behind it.
-fn parse_message(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
+pub(super) fn parse_message(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
     let length = u32::from_ne_bytes(*bytes.first_chunk()?) as usize;
     let kind = u16::from_ne_bytes(*bytes.get(4..)?.first_chunk()?);
     let body = bytes.get(HEADER..length)?;
@@ -219,7 +220,7 @@ fn parse_link(body: &[u8]) -> Option<LinkEvent> {
 }
 
 /// Attributes (netlink(7)): length, type, value, each padded to four bytes.
-fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub(super) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let length = usize::from(u16::from_ne_bytes(*bytes.first_chunk()?));
         let kind = u16::from_ne_bytes(*bytes.get(2..)?.first_chunk()?);

@@ -43,6 +43,7 @@ kinds! {
     SegmentationAdded "segmentation-added" "A namespace is segmented from now on.";
     SegmentationRemoved "segmentation-removed" "A namespace is not segmented any more.";
     Violation "violation" "Traffic was seen that the approved policies do not allow.";
+    ViolationWithdrawn "violation-withdrawn" "A recorded violation turned out to be the traffic of somebody else.";
     Adopted "adopted" "A policy that nanoseg had written before was taken over.";
     Exported "exported" "Policies were written to a folder.";
     RecordReset "record-reset" "The state did not continue the published record, and a person accepted it as it is.";
@@ -176,6 +177,15 @@ pub enum Action {
         connection: Connection,
         /// The name of the policy that denies it, in the namespace of the line.
         policy: String,
+        /// It stands for all further ports and peers of its kind: these have no lines of their own.
+        #[serde(default, skip_serializing_if = "is_false")]
+        further: bool,
+    },
+    ViolationWithdrawn {
+        /// As the line of the violation has it.
+        connection: Connection,
+        /// The same connection with its real ends.
+        now: Connection,
     },
     Adopted,
     Exported,
@@ -284,6 +294,11 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
 /// A connection between two peers, each named as in proposals: a workload as `namespace/name`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Connection {
@@ -296,7 +311,9 @@ pub struct Connection {
 
 /// A text that does not name a connection.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} names no connection; write it as nanoseg review shows it: 'shop/web → shop/db 5432/TCP'")]
+#[error(
+    "{0:?} names no connection; write it as nanoseg review shows it: 'shop/web → shop/db 5432/TCP'"
+)]
 pub struct NoConnection(pub String);
 
 impl std::str::FromStr for Connection {
@@ -355,6 +372,7 @@ impl Action {
             Action::SegmentationAdded { .. } => ActionKind::SegmentationAdded,
             Action::SegmentationRemoved { .. } => ActionKind::SegmentationRemoved,
             Action::Violation { .. } => ActionKind::Violation,
+            Action::ViolationWithdrawn { .. } => ActionKind::ViolationWithdrawn,
             Action::Adopted => ActionKind::Adopted,
             Action::Exported => ActionKind::Exported,
             Action::RecordReset { .. } => ActionKind::RecordReset,

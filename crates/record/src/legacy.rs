@@ -31,10 +31,12 @@ pub(crate) fn action(kind: ActionKind, object: &str, reason: &str) -> Action {
             connection,
             // Policies were named after their workload, and the object of the line was the workload.
             policy: format!("nanoseg-{object}"),
+            further: false,
         }),
         ActionKind::DecisionRefused
         | ActionKind::DriftRepaired
         | ActionKind::DriftGivenUp
+        | ActionKind::ViolationWithdrawn
         | ActionKind::RecordReset => None,
         _ => of_proposal(kind, reason),
     };

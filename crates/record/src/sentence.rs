@@ -57,7 +57,17 @@ impl Action {
             Action::ModeChanged { from, to } => format!("from {from} to {to}"),
             Action::SegmentationAdded { mode } => format!("mode {mode}"),
             Action::SegmentationRemoved { policies, .. } => policies.to_string(),
+            Action::Violation {
+                connection,
+                further: true,
+                ..
+            } => format!(
+                "{connection}; further ports and peers of this kind are counted with it and get no lines"
+            ),
             Action::Violation { connection, .. } => connection.to_string(),
+            Action::ViolationWithdrawn { connection, now } => format!(
+                "{connection} was {now}: who had the address was known only after the traffic"
+            ),
             Action::ApprovedTrafficBlocked { revision, why, .. } => {
                 format!("revision {revision} stays: {why}")
             }

@@ -91,8 +91,13 @@ fn actions() -> Vec<Action> {
             deleted: at,
         },
         Action::Violation {
-            connection,
+            connection: connection.clone(),
             policy: "nanoseg-db".into(),
+            further: true,
+        },
+        Action::ViolationWithdrawn {
+            connection: connection.clone(),
+            now: connection,
         },
         Action::Adopted,
         Action::Exported,
@@ -502,7 +507,9 @@ fn a_connection_is_read_as_it_is_shown_and_what_names_none_is_refused_with_an_ex
         let read: Connection = text.parse().expect(text);
         assert_eq!(read.to_string(), "shop/web → shop/db 5432/TCP");
     }
-    let outside: Connection = "shop/web → outside:2001:db8::1 443/TCP".parse().expect("one");
+    let outside: Connection = "shop/web → outside:2001:db8::1 443/TCP"
+        .parse()
+        .expect("one");
     assert_eq!(outside.server, "outside:2001:db8::1");
     for text in [
         "",

@@ -8,14 +8,14 @@
 mod evidence;
 mod reopens;
 
-use super::{IntendedConnection, Intent, subset};
+use super::{IntendedConnection, Intent, denials, subset};
 use evidence::{Failing, Reports};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use nanoseg_evaluate::{BlockedBy, EvaluateError, Evaluation, HostNetwork};
+use nanoseg_evaluate::{EvaluateError, Evaluation, HostNetwork};
 use nanoseg_flow::{FlowRecord, Observer, Verdict};
 use nanoseg_graph::{Edge, Graph, Outcome, Peer, Requiring, ServiceEnforcements, Views};
 use nanoseg_inventory::{Inventory, WorkloadId};
-use nanoseg_net::Timestamp;
+use nanoseg_net::{Direction, Timestamp};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -279,12 +279,13 @@ impl EffectCheck<'_> {
         };
         let needed = requiring.of(client, server, known, Requiring::NOT_TAUGHT);
         let denies = |evaluation: &Evaluation, own_end: bool| {
-            let blocked = needed.iter().flat_map(|r| evaluation.blocked(r));
-            blocked.into_iter().any(|blocked| match blocked.by {
-                BlockedBy::Ingress(_) => !own_end || **server == self.own,
-                BlockedBy::Egress(_) => !own_end || **client == self.own,
-                BlockedBy::UnknownWorkload(_) => false,
-            })
+            // It was not answered since: none of the ways in which it may be seen excuses another.
+            denials(&needed, false, evaluation)
+                .iter()
+                .any(|denial| match denial.at {
+                    Direction::Ingress => !own_end || **server == self.own,
+                    Direction::Egress => !own_end || **client == self.own,
+                })
         };
         let denied = denies(&self.after, true);
         // What the other end's policy denies is checked for that workload, and what a rollback would not open is no

@@ -218,6 +218,7 @@ fn findings(inputs: &DefaultDenyInputs<'_>, blocked: &[WouldBlock]) -> Vec<Findi
         code: finding.code.name().to_owned(),
         subject: finding.subject.clone(),
         message: finding.message.clone(),
+        shared: false,
     };
     let prefix = format!("{}/", inputs.namespace);
     let concerns = |finding: &&Finding| {

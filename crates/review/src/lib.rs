@@ -10,6 +10,7 @@ mod automatic_approval;
 mod blocked_traffic;
 mod ceilings;
 mod default_deny;
+mod denial;
 mod digest;
 mod foreign_pods;
 mod impact;
@@ -40,21 +41,23 @@ pub use default_deny::{
     DEFAULT_DENY, DefaultDenyInputs, assess_default_deny, default_deny_of, default_deny_policy,
     is_default_deny, is_reserved,
 };
+pub use denial::{Denial, denials};
 pub use digest::policy_digest;
 pub use foreign_pods::{foreign_in_force, foreign_pods};
 pub use impact::{Assessment, ImpactInputs, Opens, assess, assess_impact};
 pub use intent::{IntendedConnection, Intent};
-pub use nanoseg_record::{CONTROLLER, Digest};
 pub use memory::{Memory, RejectedPolicy, Unguarded};
-pub use refusals::{
-    RefusedBy, RefusedConnection, Refusals, SeenTraffic, TrafficChange, names_of,
-};
+pub use nanoseg_record::{CONTROLLER, Digest};
+pub use refusals::{Refusals, RefusedBy, RefusedConnection, SeenTraffic, TrafficChange, names_of};
 pub use repair_backoff::RepairBackoff;
 pub use segmentation_settings::{SegmentationError, SegmentationSettings, service_enforcements};
 pub use state::{
     Amendment, AnsweredPolicy, Applied, AppliedChange, ApprovedRevision, Decision, Degraded,
-    DegradedBy, DesiredPolicy, LONGEST_OPENING, Need, NoOpening, Proposal, Refusal, Revision, Ruling,
-    SHORTEST_OPENING, Stage, Temporary, TemporaryOpening, Unproven, WorkloadState,
+    DegradedBy, DesiredPolicy, LONGEST_OPENING, Need, NoOpening, Proposal, Refusal, Revision,
+    Ruling, SHORTEST_OPENING, Stage, Temporary, TemporaryOpening, Unproven, WorkloadState,
 };
 pub use uncovered::{Uncovered, uncovered};
-pub use violation::{Violation, approved_attempts, violations};
+pub use violation::{
+    Attributed, Noted, PeerKind, PendingViolation, PendingViolations, Recorded, Sample, Violation,
+    ViolationKind, ViolationLedger, approved_attempts, violations,
+};

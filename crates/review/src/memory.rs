@@ -100,15 +100,15 @@ impl Memory {
     /// Forgets that these connections were refused: a person approved them. Returns true if one was.
     pub fn permit(&mut self, allowed: &BTreeSet<IntendedConnection>) -> bool {
         let before = self.refused.len();
-        self.refused.retain(|one| !allowed.contains(&one.connection));
+        self.refused
+            .retain(|one| !allowed.contains(&one.connection));
         before != self.refused.len()
     }
 
     /// Remembers that a person rejected a policy.
     pub fn reject(&mut self, rejected: RejectedPolicy) {
-        self.rejected.retain(|one| {
-            (&one.workload, &one.base) != (&rejected.workload, &rejected.base)
-        });
+        self.rejected
+            .retain(|one| (&one.workload, &one.base) != (&rejected.workload, &rejected.base));
         self.rejected.push(rejected);
         let over = self.rejected.len().saturating_sub(MOST_REJECTED);
         self.rejected.drain(..over);
@@ -121,7 +121,11 @@ impl Memory {
     }
 
     /// The policy that was rejected as a change of `base`.
-    pub fn rejected(&self, workload: &WorkloadId, base: Option<&Digest>) -> Option<&RejectedPolicy> {
+    pub fn rejected(
+        &self,
+        workload: &WorkloadId,
+        base: Option<&Digest>,
+    ) -> Option<&RejectedPolicy> {
         let mut all = self.rejected.iter().rev();
         all.find(|one| one.workload == *workload && one.base.as_ref() == base)
     }
@@ -136,7 +140,9 @@ impl Memory {
         now: Timestamp,
     ) -> bool {
         let going = self.unguarded.iter_mut().rev().find(|one| {
-            one.workload.as_ref() == workload && one.period.cause == cause && one.period.to.is_none()
+            one.workload.as_ref() == workload
+                && one.period.cause == cause
+                && one.period.to.is_none()
         });
         match (going, is_unguarded) {
             (Some(going), false) => going.period.to = Some(now),
@@ -231,7 +237,11 @@ mod tests {
             at: at(0),
             proposal: "db-1".into(),
         };
-        let news = |client: &str, port| rejected.news(&BTreeSet::from([connection(client, port)])).len();
+        let news = |client: &str, port| {
+            rejected
+                .news(&BTreeSet::from([connection(client, port)]))
+                .len()
+        };
         assert_eq!(news("shop/web", 5432), 0);
         assert_eq!(news("192.0.2.77", 5432), 0);
         assert_eq!(news("shop/web", 9187), 1);
@@ -245,7 +255,12 @@ mod tests {
         let glass = UnguardedCause::BrokenGlass;
         assert!(memory.guard(None, glass, true, at(1)));
         assert!(!memory.guard(None, glass, true, at(2)));
-        assert!(memory.guard(Some(&id("shop/db")), UnguardedCause::RolledBack, true, at(2)));
+        assert!(memory.guard(
+            Some(&id("shop/db")),
+            UnguardedCause::RolledBack,
+            true,
+            at(2)
+        ));
         assert!(memory.is_unguarded(glass) && !memory.is_unguarded(UnguardedCause::RolledBack));
         assert!(memory.guard(None, glass, false, at(3)));
         assert!(!memory.guard(None, glass, false, at(4)));

@@ -56,19 +56,20 @@ pub fn closed(review: &Impact) -> Vec<OutlineLine> {
             None => places.push((place.0, place.1, place.2, vec![ends_of(group)])),
         }
     }
-    let line = |(direction, namespace, all_ports, ends): (&str, Option<&str>, bool, Vec<String>)| {
-        let (direction, word) = words(direction);
-        let place = namespace.map_or(String::new(), |name| format!(" in {name}"));
-        OutlineLine {
-            direction,
-            ends: format!("{word} {}{place}", ends.join(", ")),
-            ports: match all_ports {
-                true => "all ports",
-                false => "the ports that it does not allow",
+    let line =
+        |(direction, namespace, all_ports, ends): (&str, Option<&str>, bool, Vec<String>)| {
+            let (direction, word) = words(direction);
+            let place = namespace.map_or(String::new(), |name| format!(" in {name}"));
+            OutlineLine {
+                direction,
+                ends: format!("{word} {}{place}", ends.join(", ")),
+                ports: match all_ports {
+                    true => "all ports",
+                    false => "the ports that it does not allow",
+                }
+                .to_owned(),
             }
-            .to_owned(),
-        }
-    };
+        };
     places.into_iter().map(line).collect()
 }
 
@@ -80,7 +81,12 @@ fn words(direction: &str) -> (&'static str, &'static str) {
 }
 
 fn named(ends: &[&str]) -> String {
-    let named = ends.iter().take(NAMED).copied().collect::<Vec<&str>>().join(", ");
+    let named = ends
+        .iter()
+        .take(NAMED)
+        .copied()
+        .collect::<Vec<&str>>()
+        .join(", ");
     match ends.len().saturating_sub(NAMED) {
         0 => named,
         more => format!("{named} and {more} more"),

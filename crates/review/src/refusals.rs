@@ -88,7 +88,9 @@ pub enum TrafficChange {
 impl fmt::Display for TrafficChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            TrafficChange::Answered => f.write_str("nobody answered it then, and the server does now"),
+            TrafficChange::Answered => {
+                f.write_str("nobody answered it then, and the server does now")
+            }
             TrafficChange::Volume { before, now } => {
                 write!(f, "there are {now} connections per hour, and were {before}")
             }

@@ -4,9 +4,11 @@
 mod decision;
 mod proposal;
 mod segmentation;
+mod waiting;
 
 pub use decision::{
-    ConnectionRef, DecisionOutcome, MOST_EXCEPTED, ProposalDecision, ProposalDecisionSpec, ProposalDecisionStatus, Verb,
+    ConnectionRef, DecisionOutcome, MOST_EXCEPTED, ProposalDecision, ProposalDecisionSpec,
+    ProposalDecisionStatus, Verb,
 };
 pub use proposal::{
     ChangeLine, ClosedGroup, EvidenceLine, FindingLine, Impact, Phase, PolicyProposal,
@@ -14,11 +16,12 @@ pub use proposal::{
     risk_rank,
 };
 pub use segmentation::{
-    Approval, ApprovalMode, AutomaticRules, LearningCriteria, OnDelete, OpeningStatus, Segmentation,
-    SegmentationCounts, SegmentationSpec, SegmentationStatus, ServiceEnforcementMode,
+    Approval, ApprovalMode, AutomaticRules, LearningCriteria, OnDelete, OpeningStatus,
+    Segmentation, SegmentationCounts, SegmentationSpec, SegmentationStatus, ServiceEnforcementMode,
 };
 
 pub use nanoseg_record::Mode;
+pub use waiting::{SharedFindingLine, WaitReason, WaitingWorkload};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use nanoseg_inventory::kubernetes::{FromJson, Json};

@@ -18,9 +18,7 @@ mod tests;
 
 pub use change::AppliedChange;
 pub use decide::{Amendment, Decision, Refusal};
-pub use opening::{
-    LONGEST_OPENING, NoOpening, SHORTEST_OPENING, Temporary, TemporaryOpening,
-};
+pub use opening::{LONGEST_OPENING, NoOpening, SHORTEST_OPENING, Temporary, TemporaryOpening};
 pub use propose::{DesiredPolicy, Need};
 pub use proven::Unproven;
 pub use stage::{ApprovedRevision, Ruling, Stage};

@@ -1,14 +1,28 @@
 //! Violations: connections that were attempted although the policies in force do not allow them.
 
-use super::subset;
+mod attribution;
+mod kind;
+mod ledger;
+mod pending;
+#[cfg(test)]
+mod tests;
+
+pub use attribution::{Attributed, Sample};
+pub use kind::{PeerKind, ViolationKind};
+pub use ledger::{Noted, Recorded, ViolationLedger};
+pub use pending::{PendingViolation, PendingViolations};
+
+use super::{Denial, denials, subset};
+use attribution::Neighbours;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use nanoseg_evaluate::{BlockedBy, EvaluateError, Evaluation, HostNetwork};
+use nanoseg_evaluate::{EvaluateError, Evaluation, HostNetwork};
 use nanoseg_flow::Verdict;
-use nanoseg_graph::{Edge, Graph, Peer, Requirement, Requiring, ServiceEnforcements};
+use nanoseg_graph::{Edge, EdgeKey, Graph, Peer, Requirement, Requiring, ServiceEnforcements};
 use nanoseg_inventory::{Inventory, WorkloadId};
-use nanoseg_net::{Protocol, Timestamp};
+use nanoseg_net::{Direction, Protocol, Timestamp};
 use nanoseg_record::Connection;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 /// Traffic that an approved policy does not allow.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,9 +39,16 @@ pub struct Violation {
     pub connections: u64,
     /// The requirement that a policy would have to allow. Its `edge` is [`Requiring::NOT_TAUGHT`].
     pub requirement: Requirement,
-    /// Is true if a proposal to allow it may be made: the server is known to listen there, and both
-    /// ends are known. What only a scanner tries is no edge at all (rule: scan-teaches-nothing).
+    /// Is true if a proposal to allow it may be made: the server is known to listen there, or somebody outside answered
+    /// this client, and both ends are known (rule: never-answered-is-not-proposed). What only a scanner tries is no edge
+    /// at all (rule: scan-teaches-nothing).
     pub may_be_proposed: bool,
+    /// The end whose policy denies it: the server's, if both do.
+    pub denied_at: Direction,
+    /// Whether the two ends are known for certain yet (rule: judge-late-rather-than-wrong).
+    pub attributed: Attributed,
+    /// One of the attempts.
+    pub sample: Option<Sample>,
 }
 
 impl Violation {
@@ -41,11 +62,18 @@ impl Violation {
             port: self.port,
         }
     }
+
+    /// The key of its edge.
+    pub fn key(&self) -> EdgeKey {
+        let ends = (self.client.clone(), self.server.clone());
+        (ends.0, ends.1, self.protocol, self.port)
+    }
 }
 
 /// Returns the violations of the policies of `managed`, in the order of the graph's edges. A connection with several
 /// requirements (a pod that calls a node port appears as itself or as a node) is returned once for each that is
-/// denied.
+/// denied. Traffic of somebody without a name is none if it is that of a pod that just went or came and is allowed
+/// (rule: judge-late-rather-than-wrong).
 ///
 /// `enforcement`: where the network plugin checks connections through Services.
 /// `enforced` are all policies in force, also those of others. Only traffic since the policy of the workload was
@@ -86,8 +114,15 @@ pub fn violations(
     if edges.is_empty() {
         return Ok(Vec::new());
     }
-    let ends = edges.iter().flat_map(|s| [s.client, s.server]);
-    let small = subset::of_workloads(inventory, &ends.filter_map(Peer::workload).collect());
+    let neighbours = Neighbours::new(graph, inventory);
+    let mut peers: BTreeSet<&WorkloadId> = BTreeSet::new();
+    for suspect in &edges {
+        for peer in [suspect.client, suspect.server] {
+            peers.extend(peer.workload());
+            peers.extend(neighbours.of(peer, suspect.edge));
+        }
+    }
+    let small = subset::of_workloads(inventory, &peers);
     let selecting = subset::policies_selecting(enforced, &small);
     let evaluation = Evaluation::new(&small, selecting.iter().copied(), HostNetwork::Exact)?;
     let requiring = Requiring {
@@ -105,10 +140,12 @@ pub fn violations(
             ..
         } = suspect;
         let needed = requiring.of(client, server, edge, Requiring::NOT_TAUGHT);
-        for requirement in needed
-            .into_iter()
-            .filter(|r| suspect.is_denied(r, &evaluation))
-        {
+        let denied = suspect.denied(&needed, &evaluation);
+        if denied.is_empty() || neighbours.explain(client, server, edge, &requiring, &evaluation) {
+            continue;
+        }
+        let attributed = neighbours.attributed(client, server, edge);
+        for (requirement, denied_at) in denied {
             found.push(Violation {
                 client: client.clone(),
                 server: server.clone(),
@@ -120,6 +157,9 @@ pub fn violations(
                 connections: edge.connections(),
                 requirement,
                 may_be_proposed: listeners.may_be_proposed(client, server, edge),
+                denied_at,
+                attributed,
+                sample: Sample::of(edge),
             });
         }
     }
@@ -186,19 +226,39 @@ struct Suspect<'a> {
 }
 
 impl Suspect<'_> {
-    /// Returns true if the policies at an end that is ours deny the requirement.
-    fn is_denied(&self, requirement: &Requirement, evaluation: &Evaluation) -> bool {
-        let blocked = evaluation.blocked(requirement);
-        blocked.iter().any(|blocked| match blocked.by {
-            BlockedBy::Egress(_) => self.at_client,
-            BlockedBy::Ingress(_) => self.at_server,
-            BlockedBy::UnknownWorkload(_) => false,
-        })
+    /// Returns what the policies of the ends that are ours deny, each requirement once, with that end: the server's, if
+    /// both do.
+    fn denied(
+        &self,
+        needed: &[Requirement],
+        evaluation: &Evaluation,
+    ) -> BTreeMap<Requirement, Direction> {
+        let answered = self.edge.verdicts.keys();
+        let mut answered = answered.filter(|v| matches!(v, Verdict::Established | Verdict::OneWay));
+        let mut all = denials(needed, answered.next().is_some(), evaluation);
+        all.retain(|denial| match denial.at {
+            Direction::Egress => self.at_client,
+            Direction::Ingress => self.at_server,
+        });
+        let mut denied = BTreeMap::new();
+        for Denial {
+            requirement, at, ..
+        } in all
+        {
+            let known = denied.entry(requirement).or_insert(at);
+            *known = at.min(*known);
+        }
+        denied
     }
 }
 
-/// The ports on which workloads are known to listen.
-struct KnownListeners<'a>(BTreeSet<(&'a WorkloadId, Protocol, u16)>);
+/// The ports on which servers of the cluster are known to listen.
+struct KnownListeners<'a> {
+    workloads: BTreeSet<(&'a WorkloadId, Protocol, u16)>,
+    /// Of pods on the host network, by node.
+    nodes: BTreeSet<(&'a str, Protocol, u16)>,
+    api_server: BTreeSet<u16>,
+}
 
 impl<'a> KnownListeners<'a> {
     /// Declared container ports, endpoints of Services, and servers that answered.
@@ -221,18 +281,32 @@ impl<'a> KnownListeners<'a> {
                 known.insert((id, edge.protocol, edge.port));
             }
         }
-        KnownListeners(known)
+        let on_nodes = inventory.pods.iter().filter(|pod| pod.host_network);
+        let nodes = on_nodes.flat_map(|pod| {
+            let node = pod.node.as_deref();
+            let ports = pod.ports.iter();
+            ports.filter_map(move |port| Some((node?, port.protocol, port.number)))
+        });
+        KnownListeners {
+            workloads: known,
+            nodes: nodes.collect(),
+            api_server: inventory.api_server.iter().map(SocketAddr::port).collect(),
+        }
     }
 
     fn may_be_proposed(&self, client: &Peer, server: &Peer, edge: &Edge) -> bool {
+        let (protocol, port) = (edge.protocol, edge.port);
         let listens = match server {
-            Peer::Workload(id) => self.0.contains(&(id, edge.protocol, edge.port)),
-            Peer::ApiServer | Peer::Node(_) | Peer::Outside(_) => true,
+            Peer::Workload(id) => self.workloads.contains(&(id, protocol, port)),
+            Peer::Node(name) => {
+                edge.lesson.teaches() || self.nodes.contains(&(name, protocol, port))
+            }
+            Peer::ApiServer => edge.lesson.teaches() || self.api_server.contains(&port),
+            // Nothing declares who listens outside of the cluster: only an answer shows it, and only to who got it. The
+            // metadata service that answered one client is no reason to let another one in.
+            Peer::Outside(_) => edge.lesson.teaches(),
             Peer::Unattributed(_) => false,
         };
         listens && !matches!(client, Peer::Unattributed(_))
     }
 }
-
-#[cfg(test)]
-mod tests;

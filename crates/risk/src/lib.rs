@@ -8,6 +8,7 @@
 mod exposure;
 mod images;
 mod privileges;
+mod shared;
 #[cfg(test)]
 mod testing;
 mod volume;
@@ -15,6 +16,7 @@ mod vulnerabilities;
 
 pub use exposure::{Exposure, exposed};
 pub use images::{Approved, UNAPPROVED};
+pub use shared::{SharedFinding, SharedFindings, standing_warnings};
 pub use volume::{Amount, Talker, VOLUME, VolumeChange, VolumeReport, Volumes, talkers};
 pub use vulnerabilities::{Vulnerabilities, Weakness, weaknesses};
 

@@ -46,6 +46,9 @@ pub struct FlowBatch {
         ::prost::alloc::string::String,
         u64,
     >,
+    /// The addresses of the node's own interfaces, 64 at most; none: they are not told.
+    #[prost(bytes = "vec", repeated, tag = "13")]
+    pub node_addresses: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 /// An address and a port.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -1,8 +1,10 @@
-//! The HTTP server for monitoring: `/metrics` (OpenMetrics, which Prometheus reads), `/healthz` and `/livez` (the
-//! process does not hang) and `/readyz` (it does its work). Agent, receiver and controller have the same.
+//! The HTTP server for monitoring: `/metrics` (the Prometheus text format, or OpenMetrics for who asks for it, as
+//! Prometheus does), `/healthz` and `/livez` (the process does not hang) and `/readyz` (it does its work). Agent,
+//! receiver and controller have the same.
 
+use super::exposition::{OPEN_METRICS, PROMETHEUS, to_prometheus, wants_open_metrics};
 use axum::Router;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use nanoseg_listen::{ConnectionMetrics, Listener, Port};
@@ -82,7 +84,9 @@ impl HealthServer {
         let router = Router::new()
             .route(
                 "/metrics",
-                get(move || std::future::ready(metrics(&health.metrics))),
+                get(move |headers: HeaderMap| {
+                    std::future::ready(metrics(&health.metrics, &headers))
+                }),
             )
             .route("/healthz", alive(health.alive.clone()))
             .route("/livez", alive(health.alive))
@@ -104,14 +108,17 @@ impl HealthServer {
     }
 }
 
-fn metrics(text: &MetricsText) -> Response {
-    match text() {
-        Ok(text) => {
-            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            ([(header::CONTENT_TYPE, kind)], text).into_response()
-        }
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
+fn metrics(text: &MetricsText, headers: &HeaderMap) -> Response {
+    let Ok(text) = text() else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let mut accepted = headers.get_all(header::ACCEPT).iter();
+    let (kind, text) = if accepted.any(|one| one.to_str().is_ok_and(wants_open_metrics)) {
+        (OPEN_METRICS, text)
+    } else {
+        (PROMETHEUS, to_prometheus(&text))
+    };
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 
 fn answer_ready(ready: &HealthCheck, note: &HealthNote) -> Response {

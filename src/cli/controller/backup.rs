@@ -16,8 +16,8 @@ Copy the controller's state to a file, as it is at one moment; the controller ma
 read and its record verified before it is given out. It has everything: flow records, edges, reviews, the record.",
     after_long_help = "\
 Examples:
-  From the running pod, whose image has no tar:
-    kubectl exec -n nanoseg deploy/nanoseg-controller -- nanoseg controller backup \\
+  From the running pod; its image has neither a shell nor tar, and none is needed:
+    kubectl exec -n nanoseg deploy/nanoseg-controller -- /nanoseg controller backup \\
       --store /var/lib/nanoseg/nanoseg.sqlite --out - > nanoseg.sqlite
 
   Restoring it, and moving to another cluster: docs/operate.md"

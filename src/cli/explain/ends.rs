@@ -3,8 +3,8 @@
 use super::Port;
 use crate::evaluate::{Evaluation, PeerRef};
 use crate::graph::ServiceEnforcement;
-use crate::inventory::{Inventory, WorkloadId};
-use crate::net::parse_address;
+use crate::inventory::{Inventory, ServicePort, WorkloadId};
+use crate::net::{Protocol, parse_address};
 use anyhow::{Context, bail};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -152,6 +152,85 @@ fn resolve_address(address: IpAddr, inventory: &Inventory) -> End {
     service.map_or(End::Address(address), End::Service)
 }
 
+/// The Service that a node's address stands for at a node port; else the end itself.
+pub fn behind_node_port(end: End, port: Port, inventory: &Inventory) -> End {
+    let End::Address(address) = end else {
+        return end;
+    };
+    let is_node = inventory
+        .nodes
+        .iter()
+        .any(|node| node.addresses.contains(&address));
+    let mut services = inventory.services.iter();
+    let service = services.position(|service| {
+        let mut ports = service.ports.iter();
+        ports.any(|one| one.node_port == Some(port.number) && one.protocol == port.protocol)
+    });
+    service.filter(|_| is_node).map_or(end, End::Service)
+}
+
+/// The nodes as which a client is seen.
+pub struct ThroughNodes {
+    pub from: Vec<Target>,
+    /// The Services through which it comes, `namespace/name:port`.
+    pub services: String,
+}
+
+/// Returns the nodes as which an address outside may be seen, if a Service lets it in through them and masquerades it
+/// (rule: node-port-from-any-node).
+pub fn through_nodes(
+    client: &End,
+    server: &End,
+    to: &[Target],
+    protocol: Protocol,
+    inventory: &Inventory,
+) -> Option<ThroughNodes> {
+    let End::Address(client) = client else {
+        return None;
+    };
+    let nodes = inventory.node_addresses();
+    let mut services = Vec::new();
+    for (index, service) in inventory.services.iter().enumerate() {
+        let is_asked = !matches!(server, End::Service(only) if *only != index);
+        let has_way =
+            |port: &ServicePort| port.node_port.is_some() || !service.external_ips.is_empty();
+        let leads_there = |port: &ServicePort| {
+            let mut endpoints = port.endpoints.iter().filter(|endpoint| endpoint.own);
+            endpoints.any(|endpoint| {
+                let pod = endpoint.pod.map(PeerRef::Pod);
+                to.iter()
+                    .any(|target| Some(target.end) == pod && target.port == endpoint.port)
+            })
+        };
+        let ways = service.ports.iter().filter(|port| {
+            is_asked
+                && !service.external_local
+                && port.protocol == protocol
+                && has_way(port)
+                && leads_there(port)
+        });
+        services.extend(
+            ways.map(|port| format!("{}/{}:{}", service.namespace, service.name, port.port)),
+        );
+    }
+    if services.is_empty() || nodes.contains(client) {
+        return None;
+    }
+    let same = nodes
+        .into_iter()
+        .filter(|node| node.is_ipv4() == client.is_ipv4());
+    let from: Vec<Target> = same
+        .map(|node| Target {
+            end: PeerRef::Address(node),
+            port: 0,
+        })
+        .collect();
+    (!from.is_empty()).then(|| ThroughNodes {
+        from,
+        services: services.join(", "),
+    })
+}
+
 /// A pod or address, and the port there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Target {
@@ -213,7 +292,13 @@ fn behind(service: usize, port: Port, inventory: &Inventory) -> anyhow::Result<V
     let service = inventory.services.get(service).context("no such Service")?;
     let name = format!("{}/{}", service.namespace, service.name);
     let mut ports = service.ports.iter();
-    let wanted = ports.find(|one| one.port == port.number && one.protocol == port.protocol);
+    let is_of = |one: &&ServicePort| one.protocol == port.protocol;
+    let wanted = ports
+        .clone()
+        .filter(is_of)
+        .find(|one| one.port == port.number);
+    let wanted =
+        wanted.or_else(|| ports.find(|one| is_of(one) && one.node_port == Some(port.number)));
     let wanted = wanted.with_context(|| {
         let all = service.ports.iter();
         let all = join(all.map(|one| format!("{}/{}", one.port, one.protocol)));

@@ -19,6 +19,9 @@ pub fn render(report: &ExplainReport, colour: bool) -> String {
     let verdict = match allowed {
         0 => style.red("not allowed"),
         _ if report.allowed => style.green("allowed"),
+        _ if report.cases.iter().any(|case| case.through.is_some()) => {
+            style.yellow("allowed in some cases only")
+        }
         _ => style.yellow("allowed for some pods only"),
     };
     let question = format!("{client} → {server} on {port}/{protocol}");
@@ -35,8 +38,12 @@ pub fn render(report: &ExplainReport, colour: bool) -> String {
 
 /// The heading of a case: which pods it is about.
 fn heading(report: &ExplainReport, case: &Case, style: Style) -> String {
+    let seen_as = match &case.through {
+        Some(services) => format!("as a node, through {services}: "),
+        None => String::new(),
+    };
     let line = format!(
-        "{} → {} on {}/{}",
+        "{seen_as}{} → {} on {}/{}",
         few(&case.client),
         few(&case.server),
         case.port,
@@ -69,8 +76,14 @@ fn sides(report: &ExplainReport, case: &Case, style: Style) -> String {
         }
         None => {}
     }
-    let out = (report.client.as_str(), report.server.as_str());
-    let into = (report.server.as_str(), report.client.as_str());
+    // Which rule is missing is said of whom the plugin sees.
+    let nodes = few(&case.client);
+    let client = match case.through {
+        Some(_) => nodes.as_str(),
+        None => report.client.as_str(),
+    };
+    let out = (client, report.server.as_str());
+    let into = (report.server.as_str(), client);
     let port = format!("{}/{}", case.port, report.protocol);
     let mut text = side("out of", "egress", out, &case.why.egress, &port, style);
     text.push_str(&side(

@@ -26,7 +26,7 @@ Examples:
 
   The whole record from the running pod, where more was recorded than is published:
     kubectl exec -n nanoseg deploy/nanoseg-controller -- \\
-      nanoseg record show /var/lib/nanoseg/nanoseg.sqlite -o json > record.jsonl
+      /nanoseg record show /var/lib/nanoseg/nanoseg.sqlite -o json > record.jsonl
 
 Exit codes: 0 fetched; 1 what was fetched before is not part of the record any more, or the record is altered; 2 an error."
 )]

@@ -19,7 +19,8 @@ Examples:
     nanoseg record show cluster
 
   Show the lines of one namespace since some day:
-    nanoseg record show /var/lib/nanoseg/nanoseg.sqlite --namespace shop --since 2026-11-01T00:00:00Z
+    nanoseg record show /var/lib/nanoseg/nanoseg.sqlite --namespace shop \\
+      --since 2026-11-01T00:00:00Z
 
   Write an export that an auditor verifies without the cluster:
     nanoseg record show /var/lib/nanoseg/nanoseg.sqlite -o json > record.jsonl

@@ -158,7 +158,10 @@ impl Printer {
         }
         let text = table.render();
         // The header is empty.
-        let rows = text.lines().skip(1).map(|line| line.trim_end().to_owned() + "\n");
+        let rows = text
+            .lines()
+            .skip(1)
+            .map(|line| line.trim_end().to_owned() + "\n");
         self.text.extend(rows);
     }
 
@@ -170,7 +173,10 @@ impl Printer {
         self.heading("refused before");
         for one in refused {
             let name = format!("{} → {} {}", one.client, one.server, one.port);
-            let who = format!("{} at {} ({})", one.refused_by, one.refused_at, one.proposal);
+            let who = format!(
+                "{} at {} ({})",
+                one.refused_by, one.refused_at, one.proposal
+            );
             let line = match one.change {
                 None => clean(&format!("  - {name}: left out, refused by {who}")),
                 Some(_) => {
@@ -309,13 +315,18 @@ impl Printer {
             self.line(&clean(&line));
         }
         let review = &proposal.spec.review;
-        if let Some(one) = review.evidence.first().filter(|_| review.evidence.len() > 1) {
+        if let Some(one) = review
+            .evidence
+            .first()
+            .filter(|_| review.evidence.len() > 1)
+        {
             let named = format!("{} → {} {}", one.client, one.server, one.port);
             self.line(&clean(&format!(
                 "  {program} approve {name} -n {namespace} --except '{named}' --reason …"
             )));
         }
-        if proposal.spec.base.is_some() && review.lost_total == 0 && review.gained_total > 0 {
+        let closes = review.lost_total + review.would_block_total;
+        if proposal.spec.base.is_some() && closes == 0 && review.gained_total > 0 {
             self.line(&clean(&format!(
                 "  {program} approve {name} -n {namespace} --for 2h --reason …"
             )));

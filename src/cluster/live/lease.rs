@@ -19,8 +19,11 @@
 
 mod claim;
 
+pub use claim::LeaseState;
+
 use super::connect::describe;
-use claim::{Claim, LeaseState, Step};
+use crate::net::Outage;
+use claim::{Claim, Step};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::Client;
@@ -164,6 +167,11 @@ impl Election {
         self.seen.borrow().holder.clone()
     }
 
+    /// The holder of the Lease as a channel, for tasks that wait for another.
+    pub fn seen(&self) -> watch::Receiver<LeaseState> {
+        self.seen.clone()
+    }
+
     /// How often the holder of the Lease changed, as last seen.
     pub fn transitions(&self) -> i32 {
         self.seen.borrow().transitions
@@ -213,9 +221,11 @@ impl Candidate {
         // The Lease as it was after our last renewal: with it no read is needed before each renewal.
         let mut ours: Option<Lease> = None;
         let limit = self.settings.renew_deadline / 2;
+        let mut outage = Outage::default();
         loop {
             let asked = Renewed::now();
             let attempt = tokio::time::timeout(limit, self.attempt(ours.take())).await;
+            log_attempt(&mut outage, &attempt);
             match attempt {
                 Ok(Ok(Some(lease))) => {
                     ours = Some(lease);
@@ -226,8 +236,7 @@ impl Candidate {
                     self.renewed.send_replace(None);
                 }
                 // It is not known whether a failed renewal took effect; the claim ends when its time is over.
-                Ok(Err(error)) => tracing::warn!("failed to renew the lease: {}", describe(&error)),
-                Err(_) => tracing::warn!("failed to renew the lease: no answer"),
+                Ok(Err(_)) | Err(_) => {}
             }
             tokio::time::sleep(self.pause(ours.is_some())).await;
         }
@@ -279,6 +288,33 @@ impl Candidate {
             *known = seen;
             changed
         });
+    }
+}
+
+/// Logs when reading or renewing the Lease begins to fail, and when it works again (rule: logs-tell-changes).
+fn log_attempt(
+    outage: &mut Outage,
+    attempt: &Result<Result<Option<Lease>, kube::Error>, tokio::time::error::Elapsed>,
+) {
+    let why = match attempt {
+        Ok(Ok(_)) => None,
+        // Another candidate was faster; the next attempt shows who.
+        Ok(Err(kube::Error::Api(status))) if status.code == 409 => None,
+        Ok(Err(error)) => Some(describe(error)),
+        Err(_) => Some("no answer".to_owned()),
+    };
+    let now = jiff::Timestamp::now().into();
+    match why {
+        None => {
+            if let Some(over) = outage.worked(now) {
+                tracing::info!("the Lease can be read and written again {over}");
+            }
+        }
+        Some(why) => {
+            if outage.failed(&why, now) {
+                tracing::warn!("failed to read or renew the Lease: {why}; it is tried again");
+            }
+        }
     }
 }
 

@@ -34,6 +34,7 @@ pub use settings::WatchSettings;
 use super::departed::Departure;
 use crate::inventory::Objects;
 use crate::inventory::kubernetes::{Namespace, Pod};
+use crate::net::Timestamp;
 use crate::review::resources::{PolicyProposal, ProposalDecision, Segmentation};
 use cache::Cache;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -87,6 +88,11 @@ impl Watches {
     /// Returns the kind that is not known, the reason, and since when.
     pub fn check(&self) -> Result<(), Stale> {
         self.cache.check()
+    }
+
+    /// The time up to which everything of the kinds of [`Self::objects`] is known; `None`: not everything was listed yet.
+    pub fn caught_up(&self) -> Option<Timestamp> {
+        self.cache.caught_up()
     }
 
     /// All objects that the inventory is built from, with the pods that are gone. It is built again only after

@@ -101,7 +101,7 @@ impl Writer {
     }
 
     /// The numbers of writes, for the metrics.
-    pub fn counts(&self) -> &WriteCounts {
+    pub fn counts(&self) -> &Arc<WriteCounts> {
         &self.counts
     }
 

@@ -178,5 +178,8 @@ fn assess(
         reason: ADOPTS,
         now,
     });
-    assessment.map_err(|error| error.to_string())
+    let mut assessment = assessment.map_err(|error| error.to_string())?;
+    let shared = observation.shared.codes_for(&id.namespace);
+    assessment.impact.mark_shared(id, &shared);
+    Ok(assessment)
 }

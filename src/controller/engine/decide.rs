@@ -9,7 +9,7 @@ use crate::record::Connection;
 use crate::review::resources::{
     DecisionOutcome, MOST_EXCEPTED, PolicyProposal, ProposalDecision, ProposalDecisionSpec, Verb,
 };
-use crate::review::{Decision, Proposal, RefusedBy, Refusal, WorkloadState};
+use crate::review::{Decision, Proposal, Refusal, RefusedBy, WorkloadState};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -135,7 +135,11 @@ fn take(
         decided_by: object.spec.decided_by.clone(),
         except: excepted(&object.spec),
         open_for: object.spec.open_for_seconds,
-        made: object.metadata.creation_timestamp.as_ref().map(|at| at.0.into()),
+        made: object
+            .metadata
+            .creation_timestamp
+            .as_ref()
+            .map(|at| at.0.into()),
     };
     let uid = uids
         .get(&(namespace.as_str(), decision.proposal.as_str()))
@@ -193,7 +197,10 @@ fn carry_out(
     let unknown = || Refusal::Unknown(decision.proposal.clone());
     let state = engine_state.states().get(id).cloned().ok_or_else(unknown)?;
     state.may_be_carried_out(decision, uid)?;
-    let shown = state.proposal(&decision.proposal).cloned().ok_or_else(unknown)?;
+    let shown = state
+        .proposal(&decision.proposal)
+        .cloned()
+        .ok_or_else(unknown)?;
     let cannot = |why: String| Refusal::CannotExcept {
         proposal: shown.name.clone(),
         why,
@@ -204,8 +211,15 @@ fn carry_out(
             return Err(cannot(format!("at most {MOST_EXCEPTED} can be left out")));
         }
         _ => Some(
-            exceptions::amend(engine_state, observation, &state, &shown, &decision.except, now)
-                .map_err(cannot)?,
+            exceptions::amend(
+                engine_state,
+                observation,
+                &state,
+                &shown,
+                &decision.except,
+                now,
+            )
+            .map_err(cannot)?,
         ),
     };
     let done = engine_state.change(id, |state, record| {

@@ -42,6 +42,7 @@ fn words(action: ActionKind) -> Option<(Severity, &'static str, &'static str)> {
         ActionKind::BreakGlassOn => (Warning, "GlassBroken", "BreakGlass"),
         ActionKind::BreakGlassOff => (Normal, "GlassMended", "BreakGlass"),
         ActionKind::Violation => (Warning, "Violation", "Judge"),
+        ActionKind::ViolationWithdrawn => (Normal, "ViolationWithdrawn", "Judge"),
         ActionKind::ModeChanged => (Normal, "ModeChanged", "Segment"),
         ActionKind::RecordReset => (Warning, "StateAccepted", "TakeOver"),
         ActionKind::Exported => (Normal, "PoliciesExported", "Export"),

@@ -39,8 +39,12 @@ pub fn amend(
     }
     let left_out = except.iter().flat_map(|one| proposal.named(one)).cloned();
     let left_out: BTreeSet<IntendedConnection> = left_out.collect();
-    let kept: BTreeSet<IntendedConnection> =
-        proposal.intent.allows.difference(&left_out).cloned().collect();
+    let kept: BTreeSet<IntendedConnection> = proposal
+        .intent
+        .allows
+        .difference(&left_out)
+        .cloned()
+        .collect();
     if proposal.impact.evidence_total as usize > proposal.intent.allows.len() {
         return Err("it has too many connections: edit the proposal instead".into());
     }
@@ -97,13 +101,19 @@ fn generate(
     };
     let edges = view.graph.edges_of(&Peer::Workload(id.clone()));
     let edges = edges.into_iter();
-    let edges = edges.filter(|(client, server, edge)| kept.contains(&connection(client, server, edge)));
+    let edges =
+        edges.filter(|(client, server, edge)| kept.contains(&connection(client, server, edge)));
     let requirements: Vec<Requirement> = edges
-        .flat_map(|(client, server, edge)| requiring.of(client, server, edge, Requiring::NOT_TAUGHT))
+        .flat_map(|(client, server, edge)| {
+            requiring.of(client, server, edge, Requiring::NOT_TAUGHT)
+        })
         .collect();
     let segment = engine_state.segments.get(&id.namespace);
     let segment = segment.and_then(|segment| segment.segment.as_ref());
-    let options = segment.ok_or("its namespace is not segmented any more")?.synthesis.clone();
+    let options = segment
+        .ok_or("its namespace is not segmented any more")?
+        .synthesis
+        .clone();
     let groups = [(vec![id.clone()], options)];
     let open = open_directions::find(engine_state, observation, &view, now);
     let (inventory, existing) = (&observation.inventory, &observation.foreign_policies);
@@ -126,7 +136,10 @@ fn check(
 ) -> Result<(), String> {
     let allows = &assessment.intent.allows;
     let names = |all: Vec<&IntendedConnection>| {
-        let named = all.iter().take(NAMED).map(|one| one.for_record().to_string());
+        let named = all
+            .iter()
+            .take(NAMED)
+            .map(|one| one.for_record().to_string());
         named.collect::<Vec<String>>().join(", ")
     };
     let still: Vec<_> = left_out.intersection(allows).collect();
@@ -138,12 +151,19 @@ fn check(
     }
     let lost: Vec<_> = kept.difference(allows).collect();
     if !lost.is_empty() {
-        return Err(format!("{} would be blocked too; review it again", names(lost)));
+        return Err(format!(
+            "{} would be blocked too; review it again",
+            names(lost)
+        ));
     }
     Ok(())
 }
 
-fn with(others: &[NetworkPolicy], state: &WorkloadState, spec: &NetworkPolicySpec) -> Vec<NetworkPolicy> {
+fn with(
+    others: &[NetworkPolicy],
+    state: &WorkloadState,
+    spec: &NetworkPolicySpec,
+) -> Vec<NetworkPolicy> {
     let own = super::in_force::as_policy(&state.workload, &state.policy_name, spec);
     others.iter().cloned().chain([own]).collect()
 }

@@ -50,9 +50,10 @@ impl Memories {
 
     /// Changes what is remembered of every namespace.
     pub fn change_all(&mut self, change: impl Fn(&mut Memory) -> bool) {
-        let changed = self.all.iter_mut().filter_map(|(namespace, memory)| {
-            change(memory).then(|| namespace.clone())
-        });
+        let changed = self
+            .all
+            .iter_mut()
+            .filter_map(|(namespace, memory)| change(memory).then(|| namespace.clone()));
         let changed: Vec<String> = changed.collect();
         if !changed.is_empty() {
             self.touched.extend(changed);
@@ -67,7 +68,8 @@ impl Memories {
     /// Notes whose proposals a refusal concerns.
     pub fn concerns(&mut self, connection: &IntendedConnection) {
         let ends = [&connection.client, &connection.server].into_iter();
-        self.ends.extend(ends.filter_map(|end| end.workload().cloned()));
+        self.ends
+            .extend(ends.filter_map(|end| end.workload().cloned()));
     }
 
     /// Returns the workloads whose proposals refusals concern since this was last called.
@@ -175,7 +177,8 @@ pub fn note_unguarded(engine_state: &mut EngineState, now: Timestamp) -> bool {
             UnguardedCause::NotEnforced,
             is_left,
         );
-        if is_enforced && !was_enforced
+        if is_enforced
+            && !was_enforced
             && let Some(segment) = engine_state.segments.get_mut(&namespace)
         {
             segment.kept.was_enforced = true;

@@ -13,7 +13,7 @@ use crate::graph::{
 use crate::inventory::{Inventory, OwnerRule, WorkloadId, foreign_policies, is_ours};
 use crate::net::{TimeSpans, Timestamp};
 use crate::pipeline::LiveGraph;
-use crate::risk::Approved;
+use crate::risk::{Approved, SharedFindings, standing_warnings};
 use crate::store::StoreLimits;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,6 +41,15 @@ pub enum Touched {
 }
 
 impl Touched {
+    /// The edges of these workloads; nothing if there are none.
+    pub fn edges(workloads: BTreeSet<WorkloadId>) -> Touched {
+        if workloads.is_empty() {
+            Touched::Nothing
+        } else {
+            Touched::Edges(workloads)
+        }
+    }
+
     /// Returns the union of both.
     pub fn and(self, other: Touched) -> Touched {
         match (self, other) {
@@ -82,8 +91,12 @@ pub struct Observation {
     labelled_ours: Vec<Arc<NetworkPolicy>>,
     /// The generation of the watched objects that the inventory was built from.
     generation: Option<u64>,
+    /// Everything that was in the cluster then is in the inventory, and in what the graph was built with.
+    caught_up: Timestamp,
     /// Batches came that the graph does not have.
     has_new: bool,
+    /// An agent told other addresses of its node than before.
+    has_told: bool,
     /// Batches came that cannot be added edge by edge.
     incomplete: bool,
     /// Counts and times of known edges do not include the last batches.
@@ -95,6 +108,8 @@ pub struct Observation {
     tidied: Option<Timestamp>,
     pub built: Built,
     pub learning: Option<Learning>,
+    /// Which findings nearly all workloads share, as of the last full build.
+    pub shared: SharedFindings,
 }
 
 impl Observation {
@@ -109,7 +124,9 @@ impl Observation {
             foreign_policies: Vec::new(),
             labelled_ours: Vec::new(),
             generation: None,
+            caught_up: Timestamp::MIN,
             has_new: false,
+            has_told: false,
             incomplete: true,
             uncounted: false,
             cost: Duration::ZERO,
@@ -117,12 +134,17 @@ impl Observation {
             tidied: None,
             built: Built::default(),
             learning: None,
+            shared: SharedFindings::default(),
         }
     }
 
     /// Adds a batch of an agent.
     pub fn ingest(&mut self, batch: FlowBatch, now: Timestamp) {
         self.live.note_losses(&batch, now);
+        let told = &batch.seen.node_addresses;
+        let known = self.live.hot().node_addresses().of(&batch.node);
+        let is_known = known.is_some_and(|(_, known)| known == told);
+        self.has_told |= !told.is_empty() && !is_known;
         self.live.apply(batch);
         self.has_new = true;
     }
@@ -142,13 +164,36 @@ impl Observation {
         if self.has_new {
             return Some(Duration::ZERO);
         }
-        self.build_due_in(self.generation != Some(watches.inventory_generation()))
+        let changed = self.generation != Some(watches.inventory_generation());
+        self.build_due_in(changed || self.has_told)
+    }
+
+    /// Everything that was in the cluster then is known, and who had which address by it: traffic until then can be
+    /// judged (rule: judge-late-rather-than-wrong).
+    pub fn caught_up(&self) -> Timestamp {
+        self.caught_up
+    }
+
+    /// Notes that nothing changed until now, if the inventory and the graph are of what is known now.
+    pub fn note_caught_up(&mut self, watches: &Watches) {
+        // Before the generation: what changes in between makes it another one.
+        let until = watches.caught_up();
+        let is_same = self.generation == Some(watches.inventory_generation());
+        if let Some(until) = until.filter(|_| is_same && self.built_at.is_some()) {
+            self.caught_up = self.caught_up.max(until);
+        }
     }
 
     /// Updates everything that is due. Returns what has changed.
     pub fn refresh(&mut self, watches: &Watches) -> Touched {
+        let changes = self.refresh_graph(watches);
+        self.note_caught_up(watches);
+        changes
+    }
+
+    fn refresh_graph(&mut self, watches: &Watches) -> Touched {
         let generation = watches.inventory_generation();
-        let changed = self.generation != Some(generation);
+        let changed = self.generation != Some(generation) || self.has_told;
         let mut changes = Touched::Nothing;
         if std::mem::take(&mut self.has_new) {
             self.uncounted = true;
@@ -196,7 +241,10 @@ impl Observation {
 
     fn take_objects(&mut self, watches: &Watches, generation: u64) {
         let objects = watches.objects();
-        let (inventory, findings) = Inventory::build(&objects, OwnerRule::Infer);
+        // (rule: node-by-address)
+        let told = self.live.hot().node_addresses().by_node();
+        self.has_told = false;
+        let (inventory, findings) = Inventory::build_with(&objects, OwnerRule::Infer, &told);
         let unread = watches.malformed();
         self.not_known = malformed::not_known(&unread);
         self.inventory_findings = findings;
@@ -217,6 +265,7 @@ impl Observation {
         let span = self.live.span();
         self.learning = span.map(|(begin, end)| estimate(&self.built.graph, begin, end));
         self.lessen_by_losses();
+        self.shared = self.count_shared();
         self.incomplete = false;
         self.uncounted = false;
         self.cost = began.elapsed();
@@ -235,9 +284,10 @@ impl Observation {
             None => self.built.graph.clone(),
             Some(workloads) => self.built.graph.around(workloads),
         };
-        // Findings about single edges come with the next full build; port scans count at once.
+        // Findings about single edges come with the next full build; those about what a client did stay until then.
+        let of_clients = [Code::PortScan, Code::DnsNotObserved];
         let of_graph = self.built.findings.iter();
-        let of_graph = of_graph.filter(|f| only.is_none() || f.code == Code::PortScan);
+        let of_graph = of_graph.filter(|f| only.is_none() || of_clients.contains(&f.code));
         let findings = self.inventory_findings.iter().chain(of_graph).cloned();
         ClusterView {
             requirements: requirements(&graph, &self.inventory, &self.enforcement),
@@ -299,6 +349,22 @@ impl Observation {
             self.live.tidy(&self.inventory, now, before, most_edges());
             self.tidied = Some(now);
         }
+    }
+
+    /// Counts the warnings of all workloads, so that what nearly all share is told from what one has.
+    fn count_shared(&self) -> SharedFindings {
+        let found = self.built.findings.iter();
+        let unseen_lookups = found.filter(|one| one.code == Code::DnsNotObserved);
+        let unseen_lookups: BTreeSet<&str> =
+            unseen_lookups.map(|one| one.subject.as_str()).collect();
+        let workloads = self.inventory.workloads.values().map(|workload| {
+            let mut codes = standing_warnings(workload);
+            if unseen_lookups.contains(workload.id.to_string().as_str()) {
+                codes.insert(Code::DnsNotObserved);
+            }
+            (&workload.id, codes)
+        });
+        SharedFindings::count(workloads)
     }
 
     /// Lowers the estimates of workloads by what was lost of what the nodes of their pods sent.

@@ -2,17 +2,15 @@
 
 use super::in_force::InForce;
 use super::observation::{ClusterView, Observation};
+use super::open_directions;
 use super::refusals::{self, connection};
 use super::state::EngineState;
-use super::open_directions;
 use crate::graph::{Graph, Requirement, Requiring};
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use crate::pipeline::synthesise_and_prove;
-use crate::review::{
-    ImpactInputs, RefusedBy, Temporary, TemporaryOpening, WorkloadState, assess,
-};
 use crate::review::resources::{OpeningStatus, to_time};
+use crate::review::{ImpactInputs, RefusedBy, Temporary, TemporaryOpening, WorkloadState, assess};
 use std::collections::BTreeSet;
 
 /// How many openings a status lists, and how many connections of each.
@@ -44,7 +42,9 @@ pub fn expire(engine_state: &mut EngineState, graph: &Graph, now: Timestamp) -> 
             continue;
         };
         let state = engine_state.states().get(&id);
-        let proposal = state.and_then(|state| state.proposal(&opening.proposal)).cloned();
+        let proposal = state
+            .and_then(|state| state.proposal(&opening.proposal))
+            .cloned();
         if let Some(proposal) = proposal {
             let refused = (opening.by.as_str(), RefusedBy::Expiry);
             let closed = &opening.connections;
@@ -56,7 +56,9 @@ pub fn expire(engine_state: &mut EngineState, graph: &Graph, now: Timestamp) -> 
 
 /// The openings of these workloads, the one that ends first before the others.
 pub fn status(states: &[&WorkloadState]) -> Vec<OpeningStatus> {
-    let open = states.iter().filter_map(|state| Some((*state, state.opening.as_ref()?)));
+    let open = states
+        .iter()
+        .filter_map(|state| Some((*state, state.opening.as_ref()?)));
     let mut open: Vec<_> = open.collect();
     open.sort_by_key(|(_, opening)| opening.until);
     let status = |(state, opening): (&WorkloadState, &TemporaryOpening)| OpeningStatus {
@@ -93,15 +95,28 @@ pub fn afterwards(
         inventory: &observation.inventory,
         enforcement: &observation.enforcement,
     };
-    let key = |one: &Requirement| (one.client.clone(), one.server.clone(), one.protocol, one.port);
+    let key = |one: &Requirement| {
+        (
+            one.client.clone(),
+            one.server.clone(),
+            one.protocol,
+            one.port,
+        )
+    };
     let (mut places, mut keys) = (BTreeSet::new(), BTreeSet::new());
     for (place, (client, server, edge)) in view.graph.taught().into_iter().enumerate() {
-        if opening.connections.contains(&connection(client, server, edge)) {
+        if opening
+            .connections
+            .contains(&connection(client, server, edge))
+        {
             places.insert(place);
         }
     }
     for one in &opening.connections {
-        if let Some(edge) = view.graph.edge(&one.client, &one.server, one.protocol, one.port) {
+        if let Some(edge) = view
+            .graph
+            .edge(&one.client, &one.server, one.protocol, one.port)
+        {
             let needed = requiring.of(&one.client, &one.server, edge, Requiring::NOT_TAUGHT);
             keys.extend(needed.iter().map(key));
         }
@@ -121,7 +136,9 @@ pub fn afterwards(
     let proven = synthesise_and_prove(&rest, &groups, &open, inventory, existing);
     let proven = proven.map_err(|error| error.to_string())?;
     if let Some(blocked) = proven.proof.blocked.first() {
-        return Err(format!("after the temporary opening it would block {blocked}"));
+        return Err(format!(
+            "after the temporary opening it would block {blocked}"
+        ));
     }
     let mut policies = proven.synthesis.policies.into_iter();
     let own = policies.find(|policy| policy.workload == *id);

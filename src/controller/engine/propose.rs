@@ -15,8 +15,8 @@ use crate::pipeline::{Proven, synthesise_and_prove};
 use crate::policy::{SynthesisOptions, WorkloadPolicy};
 use crate::review::resources::{ApprovalMode, Mode};
 use crate::review::{
-    Assessment, DesiredPolicy, Digest, ImpactInputs, Need, SegmentationSettings, Temporary, Violation,
-    WorkloadState, assess, is_default_deny, is_reserved, may_approve,
+    Assessment, DesiredPolicy, Digest, ImpactInputs, Need, SegmentationSettings, Temporary,
+    Violation, WorkloadState, assess, is_default_deny, is_reserved, may_approve,
 };
 use crate::risk;
 use std::collections::{BTreeMap, BTreeSet};
@@ -332,12 +332,12 @@ fn propose_one(
     });
     let mut assessment = assessment.map_err(|e| e.to_string())?;
     input.refused.note(&mut assessment, workload);
-    if state.open().is_none()
-        && is_rejected(engine_state, state, &desired, &mut assessment)
-    {
+    if state.open().is_none() && is_rejected(engine_state, state, &desired, &mut assessment) {
         engine_state.change(workload, |state, _| state.answer(&desired));
         return Ok(());
     }
+    let shared = input.observation.shared.codes_for(&workload.namespace);
+    assessment.impact.mark_shared(workload, &shared);
     engine_state.change(workload, |state, record| {
         let assessment = with_closed_on_purpose(assessment, state);
         state.propose(desired, assessment, now, record);
@@ -387,7 +387,11 @@ fn reason(
 
 /// Returns the findings about a workload's images and privileges. A new image needs a new assessment: otherwise an image
 /// that nobody approved could be approved automatically.
-pub fn risks(engine_state: &EngineState, observation: &Observation, id: &WorkloadId) -> Vec<Finding> {
+pub fn risks(
+    engine_state: &EngineState,
+    observation: &Observation,
+    id: &WorkloadId,
+) -> Vec<Finding> {
     let Some(workload) = observation.inventory.workloads.get(id) else {
         return Vec::new();
     };

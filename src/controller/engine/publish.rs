@@ -21,21 +21,24 @@ pub struct Published {
     pub again: BTreeSet<String>,
     /// A write failed, so publishing has to be tried again.
     pub failed: bool,
+    /// What the last one of these was, by namespace.
+    pub problems: BTreeMap<String, String>,
 }
 
 impl Published {
-    /// Notes and logs that something was not written.
+    /// Notes that something was not written.
     pub fn failed(&mut self, namespace: String, error: WriteError) {
-        self.again.insert(namespace);
         if !matches!(error, WriteError::Conflict { .. } | WriteError::Gone { .. }) {
-            tracing::warn!("{error}");
+            self.problems.insert(namespace.clone(), error.to_string());
         }
+        self.again.insert(namespace);
         self.failed = true;
     }
 
     pub fn merge(&mut self, other: Published) {
         self.again.extend(other.again);
         self.failed |= other.failed;
+        self.problems.extend(other.problems);
     }
 }
 

@@ -9,8 +9,9 @@ use crate::net::Timestamp;
 use crate::policy::SynthesisOptions;
 use crate::review::resources::RefusedLine;
 use crate::review::{
-    Assessment, DesiredPolicy, IntendedConnection, Proposal, RefusedBy, RefusedConnection, Refusals,
-    RejectedPolicy, SeenTraffic, TrafficChange, Violation, WorkloadState, names_of,
+    Assessment, DesiredPolicy, IntendedConnection, Proposal, Refusals, RefusedBy,
+    RefusedConnection, RejectedPolicy, SeenTraffic, TrafficChange, Violation, WorkloadState,
+    names_of,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -121,7 +122,8 @@ impl Refused {
         }
         let closed: BTreeSet<usize> = closed.into_iter().map(|(_, place)| place).collect();
         let without = |kept: &BTreeSet<usize>| -> Vec<Requirement> {
-            let is_open = |one: &&Requirement| !closed.contains(&one.edge) || kept.contains(&one.edge);
+            let is_open =
+                |one: &&Requirement| !closed.contains(&one.edge) || kept.contains(&one.edge);
             requirements.iter().filter(is_open).cloned().collect()
         };
         let mut passes = Vec::new();
@@ -234,9 +236,8 @@ pub fn is_rejected(
 ) -> bool {
     let memory = engine_state.memories.of(&state.workload.namespace);
     let base = state.wanted.and_then(|number| state.revision(number));
-    let known = memory.and_then(|memory| {
-        memory.rejected(&state.workload, base.map(|revision| &revision.digest))
-    });
+    let known = memory
+        .and_then(|memory| memory.rejected(&state.workload, base.map(|revision| &revision.digest)));
     let Some(rejected) = known.filter(|_| state.degraded.is_none()) else {
         return false;
     };
@@ -252,8 +253,16 @@ pub fn is_rejected(
     if news.is_empty() {
         return !desired.is_changed;
     }
-    let lines: Vec<RefusedLine> = news.iter().take(MOST_LINES).map(|one| new(one, rejected)).collect();
-    let names: Vec<String> = news.iter().take(3).map(|one| one.for_record().to_string()).collect();
+    let lines: Vec<RefusedLine> = news
+        .iter()
+        .take(MOST_LINES)
+        .map(|one| new(one, rejected))
+        .collect();
+    let names: Vec<String> = news
+        .iter()
+        .take(3)
+        .map(|one| one.for_record().to_string())
+        .collect();
     let more = match news.len().saturating_sub(names.len()) {
         0 => String::new(),
         more => format!(" and {more} more"),
@@ -295,7 +304,15 @@ pub fn remember_rejection(
     now: Timestamp,
 ) {
     let refused = proposal.refused_by_rejection();
-    remember(engine_state, graph, &state.workload, proposal, &refused, (by, RefusedBy::Rejection), now);
+    remember(
+        engine_state,
+        graph,
+        &state.workload,
+        proposal,
+        &refused,
+        (by, RefusedBy::Rejection),
+        now,
+    );
     let base = state.wanted.and_then(|number| state.revision(number));
     let rejected = RejectedPolicy {
         workload: state.workload.clone(),
@@ -306,10 +323,12 @@ pub fn remember_rejection(
         at: now,
         proposal: proposal.name.clone(),
     };
-    engine_state.memories.change(&state.workload.namespace, |memory| {
-        memory.reject(rejected);
-        true
-    });
+    engine_state
+        .memories
+        .change(&state.workload.namespace, |memory| {
+            memory.reject(rejected);
+            true
+        });
 }
 
 /// Remembers connections that a person refused.
@@ -337,7 +356,9 @@ pub fn remember(
             seen: edge.map(SeenTraffic::of),
         }
     };
-    refused.iter().for_each(|one| engine_state.memories.concerns(one));
+    refused
+        .iter()
+        .for_each(|one| engine_state.memories.concerns(one));
     engine_state.memories.change(&workload.namespace, |memory| {
         refused.iter().map(new).for_each(|one| memory.refuse(one));
         true

@@ -8,7 +8,7 @@ use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use crate::record::{Chain, Connection, Entry, Head, Mode, RecordLine, legacy, to_line};
 use crate::review::resources::{DecisionOutcome, ProposalDecision, ProposalDecisionSpec};
-use crate::review::{SegmentationSettings, WorkloadState, service_enforcements};
+use crate::review::{SegmentationSettings, ViolationLedger, WorkloadState, service_enforcements};
 use crate::store::{
     Commit, EndedReview, Loaded, ReviewStore, ReviewStoreError, StoredDecision, StoredSegment,
 };
@@ -79,12 +79,26 @@ pub struct KeptSegment {
     pub leaving: bool,
     /// Why break-glass is on; `None`: it is off.
     pub break_glass: Option<String>,
-    /// Violations that the record has a line of.
-    #[serde(default, deserialize_with = "legacy::connections")]
+    /// Violations that the record has a line of, as earlier versions kept them: each connection by itself.
+    #[serde(
+        default,
+        deserialize_with = "legacy::connections",
+        skip_serializing_if = "BTreeSet::is_empty"
+    )]
     pub violations: BTreeSet<Connection>,
     /// It was enforced at some time.
     #[serde(default)]
     pub was_enforced: bool,
+    /// Violations that the record has a line of, by kind.
+    #[serde(default)]
+    pub ledger: ViolationLedger,
+}
+
+impl KeptSegment {
+    /// The number of violations: what every page, metric and report shows (rule: violations-are-counted-by-kind).
+    pub fn violations(&self) -> usize {
+        self.violations.len() + self.ledger.standing()
+    }
 }
 
 /// The state of everything that is reviewed.

@@ -12,6 +12,8 @@ use super::propose;
 use super::publish::Published;
 use super::state::{EngineState, SegmentState};
 use super::trust;
+use super::violations;
+use super::waiting;
 use crate::cluster::live::{Kind, Malformed, Writer};
 use crate::controller::pending_writes::{PendingWrites, key_of};
 use crate::finding::Finding;
@@ -19,15 +21,21 @@ use crate::graph::Peer;
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use crate::review::resources::{
-    Mode, Segmentation, SegmentationCounts, SegmentationStatus, to_time,
+    Mode, Segmentation, SegmentationCounts, SegmentationStatus, SharedFindingLine, WaitingWorkload,
+    to_time,
 };
-use crate::review::{SegmentationSettings, Uncovered, WorkloadState, is_default_deny};
+use crate::review::{
+    PendingViolations, SegmentationSettings, Uncovered, WorkloadState, is_default_deny,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The most nodes that a status names.
 const MAX_NODES: usize = 50;
+/// The most workloads without a proposal that a status names, and that its condition does.
+const MAX_WAITING: usize = 50;
+const MAX_WAITING_SAID: usize = 10;
 /// The most uncovered pods that a status names.
 const MAX_PODS: usize = 50;
 
@@ -45,6 +53,8 @@ pub struct Circumstances<'a> {
     pub unknown: &'a UnknownPolicies,
     /// Pods that the policies in force select and that are not of their workloads.
     pub foreign_pods: &'a [Finding],
+    /// Connections that the policies deny and that cannot be judged yet.
+    pub pending_violations: &'a PendingViolations,
     /// The objects that cannot be read.
     pub malformed: &'a [Malformed],
     /// The nodes with pods whose agent is not connected.
@@ -105,22 +115,31 @@ fn build_status(
         ..was.clone()
     };
     let theirs: Vec<&WorkloadState> = engine_state.states_of(namespace).collect();
+    let mut waiting: Vec<WaitingWorkload> = Vec::new();
     if let Some(state) = engine_state.segments.get(namespace) {
         status.observing_since = Some(to_time(state.observing_since));
         if let Some(segment) = &state.segment {
             let workloads = propose::segmented(around.observation, segment);
             status.counts = counts(state, &workloads, &theirs, around.observation);
             status.coverage = mean_coverage(&workloads, around.observation);
+            waiting =
+                waiting::waiting(engine_state, state, segment, around.observation, around.now);
         }
     }
+    let pending = violations::waiting_in(around.pending_violations, namespace).count();
+    status.counts.pending_violations = u32::try_from(pending).unwrap_or(u32::MAX);
     let uncovered = around.uncovered.get(namespace);
     let pods = uncovered.map(|one| one.pods.as_slice()).unwrap_or_default();
     status.counts.uncovered = u32::try_from(pods.len()).unwrap_or(u32::MAX);
     status.uncovered_pods = pods.iter().take(MAX_PODS).cloned().collect();
+    let shared = around.observation.shared.all();
+    status.shared_findings = shared.iter().map(SharedFindingLine::from).collect();
     let unseen = unseen_nodes(namespace, around);
     status.nodes_without_agent = unseen.into_iter().take(MAX_NODES).collect();
     status.temporary_openings = openings::status(&theirs);
-    let facts = facts(engine_state, namespace, &theirs, around);
+    let facts = facts(engine_state, namespace, &theirs, &waiting, around);
+    waiting.truncate(MAX_WAITING);
+    status.waiting = waiting;
     status.conditions = facts
         .into_iter()
         .map(|fact| condition(fact, segmentation, &was.conditions, around.now))
@@ -152,6 +171,12 @@ fn counts(
     };
     SegmentationCounts {
         workloads: number(workloads.len()),
+        learned: number(
+            workloads
+                .iter()
+                .filter(|id| propose::coverage(observation, id).is_some())
+                .count(),
+        ),
         enforced: number(
             theirs
                 .iter()
@@ -161,7 +186,8 @@ fn counts(
         ),
         open_proposals: number(theirs.iter().filter(|s| s.open().is_some()).count()),
         edges: number(workloads.iter().map(edges).sum()),
-        violations: number(state.kept.violations.len()),
+        violations: number(state.kept.violations()),
+        pending_violations: 0,
         uncovered: 0,
     }
 }
@@ -177,7 +203,7 @@ fn mean_coverage(workloads: &[WorkloadId], observation: &Observation) -> String 
     }
     let mean = known.iter().sum::<f64>() / known.len() as f64;
     format!(
-        "{} % of {}/{}",
+        "{} % ({} of {} workloads)",
         (mean * 100.0).floor(),
         known.len(),
         workloads.len()
@@ -195,18 +221,20 @@ fn facts(
     engine_state: &EngineState,
     namespace: &str,
     theirs: &[&WorkloadState],
+    waiting: &[WaitingWorkload],
     around: &Circumstances<'_>,
 ) -> Vec<Fact> {
     let state = engine_state.segments.get(namespace);
     let segment = state.and_then(|s| s.segment.as_ref());
     vec![
         ready(namespace, around),
-        learning(segment, theirs, around),
+        learning(segment, waiting, around),
         enforcing(engine_state, namespace, theirs, around),
         drifted(namespace, around),
         degraded::degraded(engine_state, namespace, theirs, around),
         observed(engine_state, namespace, around),
         trusted(namespace, around),
+        judged(namespace, around),
         covered(engine_state, namespace, around),
         exclusive(engine_state, namespace, around),
         well_formed(namespace, around),
@@ -223,6 +251,18 @@ fn trusted(namespace: &str, around: &Circumstances<'_>) -> Fact {
         is_true: trust.is_whole,
         reason: trust.reason,
         message: trust.message,
+    }
+}
+
+/// Is all denied traffic judged (rule: judge-late-rather-than-wrong)?
+fn judged(namespace: &str, around: &Circumstances<'_>) -> Fact {
+    let message = violations::waiting_sentence(around.pending_violations, namespace);
+    let is_true = message.is_empty();
+    Fact {
+        kind: "Judged",
+        is_true,
+        reason: if is_true { "CaughtUp" } else { "NotJudgedYet" },
+        message,
     }
 }
 
@@ -361,9 +401,10 @@ fn ready(namespace: &str, around: &Circumstances<'_>) -> Fact {
     }
 }
 
+/// Are there workloads that were not observed for long enough for a proposal?
 fn learning(
     segment: Option<&SegmentationSettings>,
-    theirs: &[&WorkloadState],
+    waiting: &[WaitingWorkload],
     around: &Circumstances<'_>,
 ) -> Fact {
     let fact = |is_true, reason, message| Fact {
@@ -375,35 +416,24 @@ fn learning(
     let Some(segment) = segment else {
         return fact(false, "NotWatched", String::new());
     };
-    let workloads = propose::segmented(around.observation, segment);
-    let known = |id: &&WorkloadId| theirs.iter().any(|s| s.workload == **id);
-    let unknown: Vec<String> = workloads
-        .iter()
-        .filter(|id| !known(id))
-        .map(|id| id.name.clone())
-        .collect();
-    match (unknown.as_slice(), segment.mode) {
-        (_, Mode::Observe) => fact(
-            true,
-            "Observing",
-            "mode Observe: no proposals are made".into(),
-        ),
-        ([], _) => fact(false, "Learned", String::new()),
-        (names, _) => {
-            let shown = names
-                .iter()
-                .take(10)
-                .cloned()
-                .collect::<Vec<_>>()
-                .join(", ");
-            let message = format!(
-                "{} of {} workloads are not learned yet: {shown}",
-                names.len(),
-                workloads.len()
-            );
-            fact(true, "NotLearned", message)
-        }
+    if segment.mode == Mode::Observe {
+        let message = "mode Observe: no proposals are made".to_owned();
+        return fact(true, "Observing", message);
     }
+    if waiting.is_empty() {
+        return fact(false, "Learned", String::new());
+    }
+    let of = propose::segmented(around.observation, segment).len();
+    let said = waiting.iter().take(MAX_WAITING_SAID);
+    let said: Vec<String> = said
+        .map(|one| format!("{}: {}", one.name, one.message))
+        .collect();
+    let message = format!(
+        "{} of {of} workloads have no proposal yet. {}",
+        waiting.len(),
+        said.join(". ")
+    );
+    fact(true, "NotLearned", message)
 }
 
 fn enforcing(

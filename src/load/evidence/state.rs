@@ -99,7 +99,7 @@ pub fn from_state(
 }
 
 /// The edges with an end that is gone: no policy can name it, but it was observed.
-fn gone(edges: Vec<(EdgeKey, Edge)>, inventory: &Inventory) -> Vec<(Peer, Peer, Edge)> {
+pub(super) fn gone(edges: Vec<(EdgeKey, Edge)>, inventory: &Inventory) -> Vec<(Peer, Peer, Edge)> {
     let is_gone = |peer: &Peer| match peer {
         Peer::Workload(id) => !inventory.workloads.contains_key(id),
         Peer::Node(name) => inventory.nodes.iter().all(|node| node.name != *name),
@@ -256,7 +256,7 @@ fn note(in_force: &mut InForce, entry: &Entry) {
 }
 
 /// What it means that a person accepted a state that did not continue the record.
-fn reset(line: &RecordLine) -> String {
+pub(super) fn reset(line: &RecordLine) -> String {
     format!(
         "entry {} goes on with another state: {}; what was recorded before and is not here is not known",
         line.sequence, line.entry.reason

@@ -1,5 +1,6 @@
 //! What changes in a cluster, and which changes need a new view.
 
+use crate::inventory::WorkloadId;
 use crate::inventory::kubernetes::Pod;
 use crate::load::objects::scans_resource;
 use crate::load::published::Published;
@@ -15,6 +16,7 @@ use kube::core::ApiResource;
 use kube::core::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
+use std::collections::BTreeMap;
 use std::future::ready;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -94,8 +96,10 @@ pub struct Fingerprint {
     pub versions: Vec<(Option<String>, Option<String>)>,
     /// Digests of what is shown of pods: the rest of their status changes all the time.
     pub pods: Vec<u64>,
-    /// UID and generation of Segmentations: their status is not shown.
+    /// UID and generation of Segmentations, whose status changes all the time.
     pub generations: Vec<(Option<String>, Option<i64>)>,
+    /// What is shown of their status.
+    pub waiting: BTreeMap<WorkloadId, String>,
     /// The generation of the scans: see [`super::scans::Scans::read`].
     pub scans: u64,
 }

@@ -7,7 +7,7 @@ use super::record::{Record, Records};
 use super::scans::Scans;
 use crate::finding::{Code, Finding};
 use crate::graph::{Graph, GraphOptions, ServiceEnforcement, ServiceEnforcements, build};
-use crate::inventory::{Inventory, ObjectRemark, Objects, OwnerRule};
+use crate::inventory::{Inventory, ObjectRemark, Objects, OwnerRule, WorkloadId};
 use crate::load::client::{BlockingClient, list_everywhere};
 use crate::load::controller_state;
 use crate::load::error::LoadError;
@@ -19,7 +19,9 @@ use crate::load::published::{Published, PublishedGraph, read_published, read_pub
 use crate::load::risk::RiskSource;
 use crate::load::source_path::SourcePath;
 use crate::pipeline::RiskChoices;
-use crate::review::resources::{Mode, Phase, PolicyProposal, ProposalDecision, Segmentation};
+use crate::review::resources::{
+    Mode, Phase, PolicyProposal, ProposalDecision, Segmentation, WaitingWorkload,
+};
 use crate::review::{SegmentationSettings, service_enforcements, uncovered};
 use crate::risk::VolumeReport;
 use crate::web::{GraphSource, Shown, View, ViewInputs};
@@ -62,6 +64,8 @@ struct ClusterState {
     risk: RiskChoices,
     enforcement: ServiceEnforcements,
     segments: Vec<SegmentationSettings>,
+    /// What workloads without a proposal wait for.
+    waiting: BTreeMap<WorkloadId, String>,
     /// The published part of the record; `None` where a copy of the controller's state is given.
     record: Option<Published>,
     /// The published graph, or why there is none.
@@ -249,8 +253,11 @@ impl ClusterPage {
             [] => read_published_graph(client, namespace).await?,
             _ => Err("recorded flows are given".to_owned()),
         };
+        let waiting: BTreeMap<WorkloadId, String> =
+            segmentations.iter().flat_map(waiting).collect();
         let state = ClusterState {
             segments,
+            waiting: waiting.clone(),
             objects,
             proposals,
             decisions,
@@ -266,6 +273,7 @@ impl ClusterPage {
                 .iter()
                 .map(|one| (one.uid(), one.metadata.generation))
                 .collect(),
+            waiting,
             scans: scans_generation,
         };
         Ok((fingerprint, state))
@@ -318,6 +326,7 @@ impl ClusterPage {
             findings,
             graph,
             inventory,
+            waiting: state.waiting,
             can_decide: true,
         });
         view.map_err(|source| LoadError::Judge {
@@ -325,6 +334,21 @@ impl ClusterPage {
             source,
         })
     }
+}
+
+/// What the workloads of a namespace without a proposal wait for, as the controller says.
+fn waiting(segmentation: &Segmentation) -> Vec<(WorkloadId, String)> {
+    let namespace = segmentation.namespace().unwrap_or_default();
+    let listed = segmentation.status.iter().flat_map(|one| &one.waiting);
+    let one = |one: &WaitingWorkload| {
+        let id = WorkloadId {
+            namespace: namespace.clone(),
+            name: one.name.clone(),
+            kind: one.kind.clone(),
+        };
+        (id, one.message.clone())
+    };
+    listed.map(one).collect()
 }
 
 /// An object that cannot be read as a whole.

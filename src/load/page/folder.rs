@@ -93,6 +93,7 @@ pub fn read_folder(source: FolderSource<'_>, notices: &dyn NoticeSink) -> Result
         findings,
         graph,
         inventory,
+        waiting: Default::default(),
         can_decide: false,
     });
     view.map_err(|source| LoadError::Judge {

@@ -183,7 +183,7 @@ pub fn figures(
             .filter(learned)
             .filter(|edge| edge.approved)
             .count(),
-        violations: done.violations.len(),
+        violations: done.violations.iter().filter(|one| one.counts()).count(),
         violations_open: done.violations.iter().filter(open).count(),
         drift_repairs: count(&[ActionKind::DriftRepaired]),
         drift_left: count(&[ActionKind::DriftGivenUp]),

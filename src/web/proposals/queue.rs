@@ -6,6 +6,7 @@ use crate::web::html::{Frame, NavEntry, select, text};
 use crate::web::pagination::Pagination;
 use crate::web::risks;
 use crate::web::view::{View, proposal_workload, workload_path};
+use crate::web::workload;
 use kube::ResourceExt;
 use maud::{Markup, html};
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,7 +37,10 @@ const PHASES: [Phase; 7] = [
 pub fn list(frame: &Frame, view: &View, query: &BTreeMap<String, String>) -> String {
     let all = &view.given.proposals;
     if all.is_empty() {
-        let body = html! { p { "Nothing waits for a decision." } "\n" };
+        let body = html! {
+            p { "Nothing waits for a decision." } "\n"
+            (workload::waiting(frame, view))
+        };
         return frame.page(NavEntry::Proposals, "Proposals", &body);
     }
     let wanted = |name: &str| query.get(name).map(String::as_str).unwrap_or_default();
@@ -56,6 +60,7 @@ pub fn list(frame: &Frame, view: &View, query: &BTreeMap<String, String>) -> Str
         }
         "\n"
         (form(frame, view, query, &chosen))
+        (workload::waiting(frame, view))
     };
     frame.page(NavEntry::Proposals, "Proposals", &body)
 }

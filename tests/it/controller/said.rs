@@ -43,9 +43,8 @@ fn finds(proposal: &PolicyProposal, code: &str) -> bool {
 fn last_line(controller: &Controller, world: &World, kind: ActionKind) -> Option<Action> {
     let lines = controller.record_lines();
     let mut ours = lines.into_iter().rev();
-    let line = ours.find(|one| {
-        one.entry.namespace == world.namespace && one.entry.action.kind() == kind
-    });
+    let line =
+        ours.find(|one| one.entry.namespace == world.namespace && one.entry.action.kind() == kind);
     line.map(|line| line.entry.action)
 }
 
@@ -53,7 +52,10 @@ fn openings(cluster: &Cluster, world: &World) -> Vec<String> {
     let api = world.api::<Segmentation>();
     let now = cluster.run(api.get("default")).expect("a Segmentation");
     let openings = now.status.unwrap_or_default().temporary_openings;
-    openings.into_iter().flat_map(|one| one.connections).collect()
+    openings
+        .into_iter()
+        .flat_map(|one| one.connections)
+        .collect()
 }
 
 #[test]
@@ -92,7 +94,12 @@ fn a_rejected_connection_is_not_offered_again_by_more_of_it_by_others_or_by_a_re
     assert_eq!(job.change.as_deref(), Some("other-client"));
     assert_eq!(job.refused_by, "system:admin");
     assert!(finds(&other, "refused-before"));
-    assert!(world.proposals("web").iter().all(|one| one.phase() != Phase::Pending));
+    assert!(
+        world
+            .proposals("web")
+            .iter()
+            .all(|one| one.phase() != Phase::Pending)
+    );
     world.decide(&other, Verb::Approve, DecisionOutcome::Accepted);
     world.until_phase(&other, Phase::Applied);
 
@@ -108,8 +115,13 @@ fn a_rejected_connection_is_not_offered_again_by_more_of_it_by_others_or_by_a_re
     }
     let again = world.until_open("db", |one| allows(one, "job"));
     assert!(!allows(&again, "web"), "{:?}", again.spec.policy);
-    assert_eq!(refused(&again, "web").expect("a line").proposal, asked.name_any());
-    controller.until_metric("nanoseg_controller_refused_connections", |count| count >= 1.0);
+    assert_eq!(
+        refused(&again, "web").expect("a line").proposal,
+        asked.name_any()
+    );
+    controller.until_metric("nanoseg_controller_refused_connections", |count| {
+        count >= 1.0
+    });
 }
 
 #[test]
@@ -123,7 +135,12 @@ fn a_rejected_first_policy_waits_for_another_connection_and_names_it() {
     world.decide(&first, Verb::Reject, DecisionOutcome::Accepted);
     agent.learn(&world, &[("api", "db", 5432)]);
     world.settled();
-    assert!(world.proposals("db").iter().all(|one| one.phase() != Phase::Pending));
+    assert!(
+        world
+            .proposals("db")
+            .iter()
+            .all(|one| one.phase() != Phase::Pending)
+    );
     world.add_pod("job", 20, "n1");
     agent.learn(&world, &[("job", "db", 5432)]);
     let again = world.open("db");
@@ -146,24 +163,53 @@ fn a_proposal_is_approved_without_a_connection_which_counts_as_rejected() {
 
     // Only what is in the proposal can be left out, and something must be left.
     let unknown = named(&world, "web", "db", 80);
-    let answer = world.approve_on(&shown, |spec| spec.except = vec![unknown], DecisionOutcome::Refused);
-    let message = answer.status.and_then(|status| status.message).unwrap_or_default();
+    let answer = world.approve_on(
+        &shown,
+        |spec| spec.except = vec![unknown],
+        DecisionOutcome::Refused,
+    );
+    let message = answer
+        .status
+        .and_then(|status| status.message)
+        .unwrap_or_default();
     assert!(message.contains("does not allow"), "{message}");
     let all = ["web", "api"].map(|client| named(&world, client, "db", 5432));
-    let answer = world.approve_on(&shown, |spec| spec.except = all.to_vec(), DecisionOutcome::Refused);
-    let message = answer.status.and_then(|status| status.message).unwrap_or_default();
+    let answer = world.approve_on(
+        &shown,
+        |spec| spec.except = all.to_vec(),
+        DecisionOutcome::Refused,
+    );
+    let message = answer
+        .status
+        .and_then(|status| status.message)
+        .unwrap_or_default();
     assert!(message.contains("nothing would be left"), "{message}");
 
     let out = named(&world, "web", "db", 5432);
-    world.approve_on(&shown, |spec| spec.except = vec![out.clone()], DecisionOutcome::Accepted);
+    world.approve_on(
+        &shown,
+        |spec| spec.except = vec![out.clone()],
+        DecisionOutcome::Accepted,
+    );
     let policy = format!("{:?}", world.policy("nanoseg-db").spec);
-    assert!(policy.contains("\"api\"") && !policy.contains("\"web\""), "{policy}");
+    assert!(
+        policy.contains("\"api\"") && !policy.contains("\"web\""),
+        "{policy}"
+    );
     let line = last_line(&controller, &world, ActionKind::ConnectionsRejected);
     let Some(Action::ConnectionsRejected { connections, .. }) = line else {
         panic!("{line:?}");
     };
-    assert_eq!(connections.iter().map(ConnectionRef::from).collect::<Vec<_>>(), [out.clone()]);
-    let approved = cluster.run(world.fetch(&shown.name_any())).expect("a proposal");
+    assert_eq!(
+        connections
+            .iter()
+            .map(ConnectionRef::from)
+            .collect::<Vec<_>>(),
+        [out.clone()]
+    );
+    let approved = cluster
+        .run(world.fetch(&shown.name_any()))
+        .expect("a proposal");
     assert_eq!(approved.status.expect("a status").except, [out]);
 
     // The first policy of the other end is made without it, and says so.
@@ -193,8 +239,15 @@ fn an_opening_ends_by_itself_also_while_no_controller_runs_and_what_else_was_app
     let (mut world, mut agent) = learned(cluster, &controller);
     // A first policy closes, so it is not for a time.
     let first = world.open("db");
-    let answer = world.approve_on(&first, |spec| spec.open_for_seconds = Some(60), DecisionOutcome::Refused);
-    let message = answer.status.and_then(|status| status.message).unwrap_or_default();
+    let answer = world.approve_on(
+        &first,
+        |spec| spec.open_for_seconds = Some(60),
+        DecisionOutcome::Refused,
+    );
+    let message = answer
+        .status
+        .and_then(|status| status.message)
+        .unwrap_or_default();
     assert!(message.contains("no policy in force"), "{message}");
     for workload in ["web", "api", "db"] {
         world.decide_open(workload, Verb::Approve);
@@ -202,7 +255,11 @@ fn an_opening_ends_by_itself_also_while_no_controller_runs_and_what_else_was_app
     world.until_condition("Enforcing", "True", "Enforced");
     agent.see(&world, ("web", "db", 5432), Verdict::Refused, 3);
     let window = world.open("db");
-    world.approve_on(&window, |spec| spec.open_for_seconds = Some(30), DecisionOutcome::Accepted);
+    world.approve_on(
+        &window,
+        |spec| spec.open_for_seconds = Some(30),
+        DecisionOutcome::Accepted,
+    );
     world.until_policy("nanoseg-db", "web may come", |policy| {
         policy.is_some_and(|policy| format!("{:?}", policy.spec).contains("\"web\""))
     });
@@ -211,17 +268,26 @@ fn an_opening_ends_by_itself_also_while_no_controller_runs_and_what_else_was_app
         let api = world.api::<Segmentation>();
         let now = api.get("default").await.map_err(|e| e.to_string())?;
         let openings = now.status.unwrap_or_default().temporary_openings;
-        let is_it = openings.iter().any(|one| one.until.is_some() && one.by == "system:admin");
+        let is_it = openings
+            .iter()
+            .any(|one| one.until.is_some() && one.by == "system:admin");
         is_it.then_some(()).ok_or_else(|| format!("{openings:?}"))
     }));
     let line = last_line(&controller, &world, ActionKind::Approved);
-    assert!(matches!(line, Some(Action::Approved { until: Some(_), .. })), "{line:?}");
+    assert!(
+        matches!(line, Some(Action::Approved { until: Some(_), .. })),
+        "{line:?}"
+    );
 
     // Meanwhile something else is approved for good.
     world.add_pod("job", 20, "n1");
     agent.see(&world, ("job", "db", 5432), Verdict::Refused, 3);
     let lasting = world.until_open("db", |one| allows(one, "job"));
-    assert!(allows(&lasting, "web"), "the window goes on: {:?}", lasting.spec.policy);
+    assert!(
+        allows(&lasting, "web"),
+        "the window goes on: {:?}",
+        lasting.spec.policy
+    );
     world.decide(&lasting, Verb::Approve, DecisionOutcome::Accepted);
     world.until_phase(&lasting, Phase::Applied);
 
@@ -245,7 +311,12 @@ fn an_opening_ends_by_itself_also_while_no_controller_runs_and_what_else_was_app
     controller.kill();
     controller.restart();
     world.settled();
-    assert!(world.proposals("db").iter().all(|one| one.phase() != Phase::Pending));
+    assert!(
+        world
+            .proposals("db")
+            .iter()
+            .all(|one| one.phase() != Phase::Pending)
+    );
     let policy = format!("{:?}", world.policy("nanoseg-db").spec);
     assert!(!policy.contains("\"web\""), "{policy}");
 }
@@ -273,13 +344,19 @@ fn what_was_first_seen_while_the_glass_was_broken_is_marked_and_waits_for_a_pers
     world.policy("nanoseg-db");
     let asked = world.until_open("db", |one| allows(one, "job"));
     let review = &asked.spec.review;
-    let evidence = review.evidence.iter().find(|line| line.client.ends_with("/job"));
+    let evidence = review
+        .evidence
+        .iter()
+        .find(|line| line.client.ends_with("/job"));
     let unguarded = evidence.and_then(|line| line.unguarded.as_ref());
     assert_eq!(unguarded.expect("it is marked").cause, "broken-glass");
     assert!(finds(&asked, "seen-unguarded"), "{:?}", review.findings);
     assert_ne!(review.risk, "low");
     // What was known before is not.
-    let api = review.evidence.iter().find(|line| line.client.ends_with("/api"));
+    let api = review
+        .evidence
+        .iter()
+        .find(|line| line.client.ends_with("/api"));
     assert_eq!(api.expect("a line").unguarded, None);
     world.until_open("db", |one| {
         let status = one.status.clone().unwrap_or_default();

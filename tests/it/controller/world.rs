@@ -84,16 +84,47 @@ impl World {
         self.cluster.run(self.make_pod(name, address, node));
     }
 
+    /// Creates a pod of an app without an address: the kubelet has not published it yet.
+    pub fn schedule_pod(&mut self, name: &str, app: &str, last: u8, node: &str) {
+        self.name_address(name, last);
+        self.cluster.run(self.create_pod(name, app, node));
+    }
+
+    /// Publishes the address of such a pod.
+    pub fn publish_address(&self, name: &str) {
+        self.cluster
+            .run(self.patch_address(name, self.address(name)));
+    }
+
+    /// Gives a name to an address of the world that no pod has.
+    pub fn name_address(&mut self, name: &str, last: u8) {
+        let mut octets = match self.addresses.values().next() {
+            Some(IpAddr::V4(first)) => first.octets(),
+            _ => panic!("the world has IPv4 pods"),
+        };
+        octets[3] = last;
+        self.addresses.insert(name.to_owned(), IpAddr::from(octets));
+    }
+
     async fn make_pod(&self, name: &str, address: IpAddr, node: &str) {
+        self.create_pod(name, name, node).await;
+        self.patch_address(name, address).await;
+    }
+
+    async fn create_pod(&self, name: &str, app: &str, node: &str) {
         let pods: Api<Pod> = self.api();
         let pod = json!({
-            "metadata": {"name": name, "labels": {"app": name}},
+            "metadata": {"name": name, "labels": {"app": app}},
             "spec": {"nodeName": node, "containers": [{"name": "main", "image": "example.org/it:1"}]}
         });
         let pod: Pod = serde_json::from_value(pod).expect("a pod");
         pods.create(&PostParams::default(), &pod)
             .await
             .expect("a pod");
+    }
+
+    async fn patch_address(&self, name: &str, address: IpAddr) {
+        let pods: Api<Pod> = self.api();
         let since = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(10);
         let since = since.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let status = json!({"status": {

@@ -158,7 +158,10 @@ fn a_connection_whose_tick_is_taken_away_is_left_out_and_an_opening_has_its_end_
         let said = browser.text("#decided").await;
         assert!(said.contains("approved and applied"), "{said}");
         let policy = format!("{:?}", block_in_place(|| world.policy("nanoseg-db")).spec);
-        assert!(policy.contains("\"api\"") && !policy.contains("\"web\""), "{policy}");
+        assert!(
+            policy.contains("\"api\"") && !policy.contains("\"web\""),
+            "{policy}"
+        );
         browser.open(&ui.at(&path)).await;
         browser.until_text("main", "Approved without").await;
 
@@ -170,7 +173,10 @@ fn a_connection_whose_tick_is_taken_away_is_left_out_and_an_opening_has_its_end_
         let path = format!("proposal/{namespace}/{}", asked.name_any());
         browser.open(&ui.at(&path)).await;
         let text = browser.text("main").await;
-        assert!(text.contains("Refused before") && text.contains("left out"), "{text}");
+        assert!(
+            text.contains("Refused before") && text.contains("left out"),
+            "{text}"
+        );
         browser.click("select[name=for] option[value='2']").await;
         browser.write("[name=reason]", "CHG-10: migration").await;
         browser.submit("button[value=approve]").await;

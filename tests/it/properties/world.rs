@@ -10,15 +10,21 @@ use std::net::{IpAddr, SocketAddr};
 
 const NAMESPACES: [&str; 2] = ["shop", "lab"];
 pub const PORTS: [u16; 4] = [80, 8080, 5432, 40001];
-/// Outside addresses. The last two never connect and are never called.
-pub const OUTSIDE: [&str; 5] = [
+/// Outside addresses; the fourth and fifth never connect and are never called. Then those of the nodes: a pod's gateway
+/// and the node's own.
+pub const OUTSIDE: [&str; 9] = [
     "192.0.2.1",
     "192.0.2.2",
     "203.0.113.7",
     "192.0.2.3",
     "8.8.8.8",
+    "172.18.0.1",
+    "172.18.0.2",
+    "10.244.1.1",
+    "10.244.2.1",
 ];
 const CALLED_OUTSIDE: usize = 3;
+const NODES: std::ops::Range<usize> = 5..9;
 
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -61,6 +67,19 @@ pub enum Called {
     End(End),
     /// The Service of a workload, translated to this replica.
     Service(usize, usize),
+    /// The node port of a workload's Service, at a node, for this replica.
+    NodePort(usize, usize, Leg),
+}
+
+/// Which part of a connection through a node port is seen. Each node masquerades what comes to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leg {
+    /// The client at the node that it entered.
+    Client,
+    /// That node in front of a pod of the other one.
+    Node,
+    /// Both, as one connection.
+    Both,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,10 +113,12 @@ pub fn call() -> impl Strategy<Value = Call> {
     let pod = || (any::<usize>(), any::<usize>()).prop_map(|(w, p)| End::Pod(w, p));
     let outside = || (0..CALLED_OUTSIDE).prop_map(End::Outside);
     let client = prop_oneof![4 => pod(), 1 => outside()];
+    let leg = prop::sample::select(&[Leg::Client, Leg::Node, Leg::Both][..]);
     let server = prop_oneof![
         4 => pod().prop_map(Called::End),
         1 => outside().prop_map(Called::End),
         2 => (any::<usize>(), any::<usize>()).prop_map(|(w, p)| Called::Service(w, p)),
+        1 => (any::<usize>(), any::<usize>(), leg).prop_map(|(w, p, leg)| Called::NodePort(w, p, leg)),
     ];
     let protocol =
         prop_oneof![4 => Just(Protocol::Tcp), 2 => Just(Protocol::Udp), 1 => Just(Protocol::Sctp)];
@@ -207,7 +228,34 @@ impl Plan {
                 let required = (client_is, Who::Workload(workload), call.protocol, target);
                 if others { vec![required] } else { Vec::new() }
             }
+            // In front of a pod on the node that was entered the plugin sees the client, elsewhere that node, and the next
+            // connection may enter any.
+            Called::NodePort(workload, _, leg) => {
+                let workload = workload % self.workloads.len();
+                let target = self.workloads[workload].service.unwrap_or(0);
+                let nodes = OUTSIDE[NODES].iter();
+                let nodes = nodes.map(|node| Who::Address(node.parse().expect("an address")));
+                let itself = (leg != Leg::Node).then_some(client_is);
+                nodes
+                    .chain(itself)
+                    .map(|who| (who, Who::Workload(workload), call.protocol, target))
+                    .collect()
+            }
         }
+    }
+
+    /// The edges of a call that was answered: the client as it was seen.
+    pub fn edges_of(&self, call: &Call) -> Vec<Required> {
+        let Called::NodePort(workload, ..) = call.server else {
+            return self.required_by(call);
+        };
+        let (Some((client, ..)), How::Answered) = (self.resolve(call), call.how) else {
+            return Vec::new();
+        };
+        let workload = workload % self.workloads.len();
+        let target = self.workloads[workload].service.unwrap_or(0);
+        let client = Who::Address(client.ip());
+        vec![(client, Who::Workload(workload), call.protocol, target)]
     }
 
     /// `traffic.txt` of the calls, in their order.
@@ -223,11 +271,15 @@ impl Plan {
     fn line(&self, number: usize, call: &Call) -> Option<String> {
         let (mut client, called, arrived) = self.resolve(call)?;
         client.set_port(20_000 + number as u16);
-        let dnat = if called == arrived {
+        let mut dnat = if called == arrived {
             String::new()
         } else {
             format!("dnat {arrived} ")
         };
+        if let Called::NodePort(_, _, Leg::Both) = call.server {
+            let port = 40_100 + number;
+            dnat.push_str(&format!("snat {}:{port} ", called.ip()));
+        }
         let protocol = call.protocol.as_str().to_lowercase();
         let how = match (call.how, call.protocol) {
             (How::Answered, _) => "connect",
@@ -247,8 +299,29 @@ impl Plan {
     /// Returns the client, the called address and the address after translation. Returns `None` for calls that never
     /// appear on a network.
     fn resolve(&self, call: &Call) -> Option<(SocketAddr, SocketAddr, SocketAddr)> {
-        let client = SocketAddr::new(self.address(call.client), 0);
+        let mut client = SocketAddr::new(self.address(call.client), 0);
         let (called, arrived) = match call.server {
+            Called::NodePort(workload, pod, leg) => {
+                let workload = workload % self.workloads.len();
+                let plan = &self.workloads[workload];
+                let address = pod_address(workload, pod % plan.pods);
+                // Another node than the pod's: what a node sends to its own pods needs no rule.
+                let node = IpAddr::from([172, 18, 0, 2 - (pod % plan.pods % 2) as u8]);
+                let arrived = SocketAddr::new(address, plan.service?);
+                let called = SocketAddr::new(node, node_port(workload, call.protocol));
+                // What fails on the way through a node says nothing of the same client's direct calls.
+                if !matches!(call.client, End::Outside(_)) || call.how != How::Answered {
+                    return None;
+                }
+                match leg {
+                    Leg::Client => return Some((client, called, called)),
+                    Leg::Node => {
+                        client.set_ip(node);
+                        return Some((client, arrived, arrived));
+                    }
+                    Leg::Both => return Some((client, called, arrived)),
+                }
+            }
             Called::End(end) => {
                 let server = SocketAddr::new(self.address(end), call.port);
                 (server, server)
@@ -355,13 +428,14 @@ impl Plan {
         let (mut ports, mut slice_ports) = (Vec::new(), Vec::new());
         for protocol in Protocol::ALL {
             let port_name = protocol.as_str().to_lowercase();
-            ports.push(json!({"name": port_name, "protocol": protocol.as_str(), "port": 80, "targetPort": target}));
+            ports.push(json!({"name": port_name, "protocol": protocol.as_str(), "port": 80, "targetPort": target,
+                              "nodePort": node_port(number, protocol)}));
             slice_ports
                 .push(json!({"name": port_name, "protocol": protocol.as_str(), "port": target}));
         }
         let address = service_address(number);
         objects.services.push(typed(
-            json!({"metadata": meta(&name), "spec": {"clusterIP": address, "clusterIPs": [address], "ports": ports}}),
+            json!({"metadata": meta(&name), "spec": {"type": "NodePort", "clusterIP": address, "clusterIPs": [address], "ports": ports}}),
         ));
         objects.endpoint_slices.push(typed(json!({
             "metadata": {"name": format!("{name}-x"), "namespace": namespace, "labels": {"kubernetes.io/service-name": name}},
@@ -381,6 +455,17 @@ fn pod_address(workload: usize, pod: usize) -> IpAddr {
         1 + (pod % 2) as u8,
         10 + (workload * 4 + pod) as u8,
     ])
+}
+
+/// The own address of a node.
+pub fn node_address(name: &str) -> IpAddr {
+    let number = name[1..].parse().expect("a number");
+    IpAddr::from([172, 18, 0, number])
+}
+
+fn node_port(workload: usize, protocol: Protocol) -> u16 {
+    let place = Protocol::ALL.iter().position(|one| *one == protocol);
+    30_000 + (workload * Protocol::ALL.len() + place.unwrap_or(0)) as u16
 }
 
 fn service_address(workload: usize) -> IpAddr {

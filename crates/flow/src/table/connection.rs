@@ -173,8 +173,12 @@ impl Connection {
         }
     }
 
-    /// All windows in which it was active.
+    /// All windows in which it was active: of an open connection of TCP those between its packets too.
     pub fn windows(&self) -> ActivityWindows {
+        if matches!(self.state, State::Streams(_)) && self.takes_part_on_both_sides() {
+            let [first, last] = [self.first, self.last].map(Timestamp::from_nanos);
+            return ActivityWindows::span(first, last);
+        }
         let mut windows = self
             .extra
             .as_ref()

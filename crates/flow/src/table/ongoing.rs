@@ -7,7 +7,7 @@ mod tests;
 use super::connection::{Connection, Reported};
 use super::key::Side;
 use super::{ConnectionTable, FlowCounters, Listeners};
-use crate::{ConnectionReport, NameEntry, OtherTraffic, Verdict};
+use crate::{ActivityWindows, ConnectionReport, NameEntry, OtherTraffic, Verdict};
 use nanoseg_net::{Protocol, SECOND, Timestamp};
 use std::net::IpAddr;
 
@@ -17,7 +17,7 @@ const SETTLED: i64 = SECOND / 2;
 /// How long an answer is waited for: the first two repetitions of a SYN come after 1 s and 3 s (RFC
 /// 6298 section 2.1, Linux TCP_TIMEOUT_INIT).
 const UNANSWERED: i64 = 3 * SECOND;
-/// How often the bytes of a connection that was reported before are reported again.
+/// How often a connection that was reported before is reported again, with its bytes and that it is alive.
 const REPORT_AGAIN: i64 = 10 * SECOND;
 
 impl<L: Listeners> ConnectionTable<L> {
@@ -48,8 +48,9 @@ impl<L: Listeners> ConnectionTable<L> {
             self.counters.connections += 1;
         }
         let reported = extra.reported.get_or_insert_default();
+        let is_new = subtract(reported, &mut report, client);
         (reported.at, reported.last) = (now, last);
-        if subtract(reported, &mut report, client) {
+        if is_new {
             self.ended.push(report);
         }
     }
@@ -133,7 +134,13 @@ pub(super) fn subtract(
     report.bytes_to_server = bytes[client].saturating_sub(before.bytes[client]);
     report.bytes_to_client = bytes[1 - client].saturating_sub(before.bytes[1 - client]);
     report.datagrams = u64::from(datagrams[client].saturating_sub(before.datagrams[client]));
-    !counted || report.bytes_to_server + report.bytes_to_client + report.datagrams > 0
+    let last = Timestamp::from_nanos(before.last);
+    if counted {
+        // It was there all the time since, also where nothing but keepalives was sent.
+        report.windows = ActivityWindows::span(last, report.last);
+    }
+    let was_alive = report.last.since(last) >= REPORT_AGAIN;
+    !counted || was_alive || report.bytes_to_server + report.bytes_to_client + report.datagrams > 0
 }
 
 fn bit(verdict: Verdict) -> u8 {

@@ -192,20 +192,25 @@ fn other() -> impl Strategy<Value = OtherTraffic> {
 fn slice() -> impl Strategy<Value = Observations> {
     let records = vec((select(&Source::ALL[..]), record()), 0..8);
     let losses = proptest::collection::btree_map(select(Loss::ALL), 0u64..1000, 0..3);
+    let addresses = proptest::collection::btree_set(address(), 0..3);
     (
         records,
         vec(scan(), 0..3),
         vec(name(), 0..3),
         vec(other(), 0..3),
         losses,
+        addresses,
     )
-        .prop_map(|(records, scans, names, other, losses)| Observations {
-            records,
-            scans,
-            names,
-            other,
-            losses,
-        })
+        .prop_map(
+            |(records, scans, names, other, losses, node_addresses)| Observations {
+                records,
+                scans,
+                names,
+                other,
+                losses,
+                node_addresses,
+            },
+        )
 }
 
 /// Batches of three agents, each with its own numbers counted from 1 without gaps.

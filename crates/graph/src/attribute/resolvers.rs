@@ -42,6 +42,12 @@ impl Attribution<'_> {
         }
     }
 
+    /// Returns true for a Service of the cluster's DNS.
+    pub fn is_cluster_dns_service(&self, service: &Service) -> bool {
+        let mut addresses = service.cluster_ips.iter();
+        addresses.any(|address| is_cluster_service(service, *address))
+    }
+
     /// The Service of the cluster's DNS, or a pod of it.
     fn is_cluster_resolver(&self, address: IpAddr, at: Timestamp) -> bool {
         match self.inventory.resolve(address, at) {
@@ -82,7 +88,8 @@ fn is_cluster_service(service: &Service, address: IpAddr) -> bool {
         && service.cluster_ips.contains(&address)
 }
 
-fn is_link_local(address: IpAddr) -> bool {
+/// An address of every node by itself: NodeLocal DNSCache, resolvers and metadata services of clouds (RFC 3927).
+pub(in super::super) fn is_link_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.is_link_local(),
         IpAddr::V6(address) => address.is_unicast_link_local(),

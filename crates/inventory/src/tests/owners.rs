@@ -291,3 +291,88 @@ fn a_pod_belongs_to_an_owner_only_if_the_owner_has_it() {
         "its owner may be gone by now"
     );
 }
+
+#[test]
+fn runs_of_workflows_are_one_workload_whatever_the_api_server_added_to_their_names() {
+    // The Workflow objects are gone; their pods still name them.
+    let pods = ["etl-x7k2p", "etl-bcdfg"].map(|run| {
+        let labels = format!("app: etl, workflows.argoproj.io/workflow: {run}");
+        let owner = format!("argoproj.io/v1alpha1 Workflow {run}");
+        let address = if run.ends_with('p') {
+            "10.244.1.7"
+        } else {
+            "10.244.1.8"
+        };
+        owned(&format!("{run}-step-17"), address, &owner, &labels)
+    });
+    assert_eq!(workload_names(&pods), ["Workflow etl"]);
+    assert_eq!(workload_names(&pods[1..]), ["Workflow etl"], "by one alone");
+}
+
+/// A CronJob `report` with the label `app: report` whose container runs `shop/report`.
+const CRON_JOB: &str = "apiVersion: batch/v1\nkind: CronJob\nmetadata: {namespace: a, name: report, uid: c}\n\
+    spec: {jobTemplate: {spec: {template: {metadata: {labels: {app: report}}, \
+    spec: {containers: [{name: main, image: 'shop/report:2'}]}}}}}";
+
+/// A Job with this name, and with more metadata.
+fn job(name: &str, more: &str, app: &str) -> String {
+    format!(
+        "apiVersion: batch/v1\nkind: Job\nmetadata: {{namespace: a, name: {name}, uid: j-{name}{more}}}\n\
+         spec: {{template: {{metadata: {{labels: {{app: {app}}}}}, \
+         spec: {{containers: [{{name: main, image: 'shop/{app}:1'}}]}}}}}}"
+    )
+}
+
+/// A finished pod of that Job, with the labels that the Job controller adds.
+fn job_pod(job: &str, app: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{namespace: a, name: {job}-x7k2p, labels: {{app: {app}, job-name: {job}, \
+         controller-uid: u-{job}}}, ownerReferences: [{{apiVersion: batch/v1, kind: Job, name: {job}, uid: j-{job}, \
+         controller: true}}]}}\n\
+         spec: {{nodeName: n1, containers: [{{name: main, image: 'shop/{app}:1'}}]}}\n\
+         status: {{phase: Succeeded, startTime: '2026-01-01T00:00:00Z'}}"
+    )
+}
+
+#[test]
+fn a_job_made_by_hand_from_a_cron_job_is_the_cron_job_s() {
+    let cron = CRON_JOB.to_owned();
+    let manual = ", annotations: {cronjob.kubernetes.io/instantiate: manual}";
+    let owned = format!(
+        "{manual}, ownerReferences: [{{apiVersion: batch/v1, kind: CronJob, name: report, uid: c, controller: true}}]"
+    );
+    for more in ["", manual, &owned] {
+        let documents = [
+            cron.clone(),
+            job("by-hand", more, "report"),
+            job_pod("by-hand", "report"),
+        ];
+        assert_eq!(workload_names(&documents), ["CronJob report"], "{more:?}");
+    }
+    // Its object is gone, and its name says nothing.
+    let gone = [cron.clone(), job_pod("by-hand", "report")];
+    assert_eq!(workload_names(&gone), ["CronJob report"]);
+    // Another program.
+    let other = [cron, job_pod("by-hand", "other")];
+    assert_eq!(workload_names(&other), ["Job by-hand", "CronJob report"]);
+}
+
+#[test]
+fn jobs_of_one_template_are_one_workload_whether_their_objects_are_there_or_gone() {
+    let runs = ["migrate-1", "migrate-2", "migrate-x7k2p"];
+    let pods = runs.map(|run| job_pod(run, "migrate"));
+    assert_eq!(workload_names(&pods), ["Job migrate"]);
+    assert_eq!(workload_names(&pods[..1]), ["Job migrate"], "by one alone");
+    let with_object = [pods[0].clone(), job("migrate-9", "", "migrate")];
+    assert_eq!(workload_names(&with_object), ["Job migrate"]);
+    // Names without a counter, and names that share nothing.
+    let named = ["load-spring", "load-autumn"].map(|run| job_pod(run, "load"));
+    assert_eq!(workload_names(&named), ["Job load"]);
+    let strange = ["spring", "autumn"].map(|run| job_pod(run, "load"));
+    assert_eq!(workload_names(&strange), ["Job autumn"]);
+    // Two programs stay two, also if their names differ by a counter only.
+    let two = [job_pod("step-1", "fetch"), job_pod("step-2", "store")];
+    assert_eq!(workload_names(&two).len(), 2);
+    // One that is there once, under its own name.
+    assert_eq!(workload_names(&[job_pod("seed", "seed")]), ["Job seed"]);
+}

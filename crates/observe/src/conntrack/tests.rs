@@ -106,7 +106,8 @@ impl Bench {
     }
 
     fn dump(&mut self, reason: DumpReason, listed: &[Event]) {
-        self.tracker.begin_dump(reason);
+        let now = self.moment().now;
+        self.tracker.begin_dump(reason, now);
         for event in listed {
             self.see(Event {
                 kind: Kind::Dumped,
@@ -468,7 +469,9 @@ fn what_ends_while_a_dump_goes_on_is_not_taken_for_new() {
     let mut bench = Bench::new();
     bench.see(tcp(1));
     bench.see(tcp(1).established());
-    bench.tracker.begin_dump(DumpReason::Refresh);
+    bench
+        .tracker
+        .begin_dump(DumpReason::Refresh, bench.moment().now);
     bench.see(tcp(1).now(Kind::Destroy, Some(7), ASSURED));
     bench.see(tcp(1).established().now(Kind::Dumped, Some(3), ASSURED));
     bench.tracker.end_dump(true);
@@ -487,7 +490,9 @@ fn what_two_dumps_do_not_list_is_forgotten() {
         2,
         "the kernel may have missed it once"
     );
-    bench.tracker.begin_dump(DumpReason::Refresh);
+    bench
+        .tracker
+        .begin_dump(DumpReason::Refresh, bench.moment().now);
     bench.tracker.end_dump(false);
     assert_eq!(bench.tracker.held(), 2, "an incomplete dump is ignored");
     bench.dump(DumpReason::Refresh, &[tcp(2)]);
@@ -598,4 +603,37 @@ fn an_old_entry_that_ends_by_its_timeout_is_not_reported_and_one_that_is_closed_
         let used = Timestamp::from_secs(1020 + 3600);
         assert!(records.iter().all(|record| record.first == used));
     }
+}
+
+#[test]
+fn a_pooled_connection_is_seen_in_every_window_also_where_the_kernel_counts_no_bytes() {
+    let mut bench = Bench::new();
+    bench.see(tcp(40000));
+    bench.see(tcp(40000).established());
+    let open = |left: u32| Event {
+        timeout: Some(left),
+        ..tcp(40000).established()
+    };
+    let mut windows = nanoseg_flow::ActivityWindows::default();
+    let mut connections = 0;
+    for _ in 0..5 {
+        bench.wait(60);
+        // A keepalive came a second ago.
+        bench.dump(DumpReason::Refresh, &[open(432_000 - 1)]);
+        for record in bench.records() {
+            windows.merge(&record.windows);
+            connections += record.connections;
+        }
+    }
+    assert_eq!(connections, 1, "counted once");
+    let seconds = windows.span_secs().expect("windows");
+    assert!(
+        seconds.1 - seconds.0 >= 300,
+        "all five minutes: {seconds:?}"
+    );
+    assert!(windows.count_at(3) >= 37, "{}", windows.count_at(3));
+    // Nothing came since: that it is still listed shows nothing.
+    bench.wait(60);
+    bench.dump(DumpReason::Refresh, &[open(432_000 - 90)]);
+    assert!(bench.records().is_empty());
 }

@@ -75,6 +75,7 @@ pub(super) struct Tally {
 #[derive(Debug)]
 struct Dumping {
     reason: DumpReason,
+    began: Timestamp,
     /// Connections that ended meanwhile: what the dump lists of them is from before.
     ended: FxHashSet<u64>,
 }
@@ -93,6 +94,8 @@ pub(super) struct Tracker<H = RandomState> {
     timeouts: Timeouts,
     generation: u8,
     dumping: Option<Dumping>,
+    /// When the last whole dump began, by the source's clock: what was alive since was alive all the time.
+    listed: Timestamp,
     /// Events were lost, or connections forgotten: what is not known may be the agent's own.
     has_gaps: bool,
 }
@@ -132,6 +135,7 @@ impl<H: BuildHasher> Tracker<H> {
             timeouts,
             generation: 0,
             dumping: None,
+            listed: start,
             has_gaps: false,
         }
     }
@@ -141,24 +145,26 @@ impl<H: BuildHasher> Tracker<H> {
         self.table.len()
     }
 
-    /// From now on dumped entries may come.
-    pub fn begin_dump(&mut self, reason: DumpReason) {
+    /// From `now` on dumped entries may come.
+    pub fn begin_dump(&mut self, reason: DumpReason, now: Timestamp) {
         self.generation = self.generation.wrapping_add(1);
         self.has_gaps |= reason == DumpReason::Overrun;
         self.dumping = Some(Dumping {
             reason,
+            began: now,
             ended: FxHashSet::default(),
         });
     }
 
     /// The dump is over. What was not listed by the last dumps is forgotten, if this one is `complete`.
     pub fn end_dump(&mut self, complete: bool) {
-        self.dumping = None;
+        let ended = self.dumping.take();
         if !complete {
             // It listed only some: it must not count as one that missed the others.
             self.generation = self.generation.wrapping_sub(1);
             return;
         }
+        self.listed = ended.map_or(self.listed, |dump| dump.began);
         let generation = self.generation;
         let gone = self
             .table
@@ -233,9 +239,9 @@ impl<H: BuildHasher> Tracker<H> {
                 .map(|record| (Source::Conntrack, record))
                 .collect(),
             scans,
-            names: Vec::new(),
             other,
             losses,
+            ..Observations::default()
         }
     }
 
@@ -374,25 +380,32 @@ impl<H: BuildHasher> Tracker<H> {
         self.refresh(key, event, protocol, at);
     }
 
-    /// Reports what an established connection carried since the last report.
+    /// Reports that an established connection is alive, and what it carried since the last report. A keepalive carries
+    /// nothing, and many kernels count no bytes (`nf_conntrack_acct`); the connection was there all the same.
     fn refresh(&mut self, key: u64, event: &Event, protocol: Protocol, at: Moment) {
         let Some(slot) = self.table.get(key).copied() else {
-            return;
-        };
-        let room = self.reported_counters.len() < MAX_REPORTED_COUNTERS
-            || self.reported_counters.contains_key(&key);
-        let Some(counters) = event.counters.filter(|_| room) else {
             return;
         };
         if slot.marks & mark::ESTABLISHED == 0 {
             return;
         }
-        let volume = self.volume(key, &slot, event, protocol);
-        if volume != [0; 3] {
-            self.reported_counters.insert(key, counters);
-            let verdict = Verdict::Established;
-            self.report(event, protocol, &slot, verdict, true, volume, at.wall, at);
+        let room = self.reported_counters.len() < MAX_REPORTED_COUNTERS
+            || self.reported_counters.contains_key(&key);
+        let counters = event.counters.filter(|_| room);
+        let volume = match counters {
+            Some(_) => self.volume(key, &slot, event, protocol),
+            None => [0; 3],
+        };
+        let used = self.last_use(event, protocol, at);
+        if volume == [0; 3] && used <= self.listed {
+            return;
         }
+        if volume != [0; 3] {
+            self.reported_counters.extend(counters.map(|c| (key, c)));
+        }
+        let verdict = Verdict::Established;
+        let last = at.wall.plus_nanos(used.since(at.now));
+        self.report(event, protocol, &slot, verdict, true, volume, last, at);
     }
 
     fn end(&mut self, key: u64, event: &Event, protocol: Protocol, at: Moment) {
@@ -505,6 +518,8 @@ impl<H: BuildHasher> Tracker<H> {
         };
         let mid_stream = slot.marks & (mark::OLDER | mark::PICKED_UP) != 0
             || verdict::is_probable_udp_answer(event, protocol);
+        // It was there since the dump before, in every window.
+        let alive = at.wall.plus_nanos(first.max(self.listed).since(at.now));
         self.collector.report(&ConnectionReport {
             client: ends.client,
             server: ends.server,
@@ -522,7 +537,7 @@ impl<H: BuildHasher> Tracker<H> {
             bytes_to_client,
             first,
             last: first.max(at.now.plus_nanos(last.since(at.wall))),
-            windows: ActivityWindows::at(last),
+            windows: ActivityWindows::span(alive, last),
             epochs: [0; 2],
         });
     }

@@ -176,8 +176,9 @@ impl Connection {
     fn take(&mut self, flow: &Uniflow, side: usize) {
         self.first = self.first.min(flow.first);
         self.last = self.last.max(flow.last);
-        self.windows.mark(flow.first);
-        self.windows.mark(flow.last);
+        // The interval of an open connection.
+        let open = ActivityWindows::span(flow.first, flow.last);
+        self.windows.merge(&open);
         for (label, place) in flow.labels.iter().zip([side, 1 - side]) {
             if self.labels[place].is_none() {
                 self.labels[place].clone_from(label);

@@ -269,8 +269,12 @@ impl RawLine {
         let first = first.ok_or_else(|| need("first (or time)"))?.0;
         // A clock that was put back must not cost an edge.
         let last = self.last.map_or(first, |last| last.0).max(first);
+        let is_one = self.connections.unwrap_or(1) == 1 && protocol == Protocol::Tcp;
+        let is_answered = self.verdict.unwrap_or(Verdict::Established) == Verdict::Established;
         let windows = match self.windows {
             Some(windows) => windows.parse()?,
+            // One connection was open all the time.
+            None if is_one && is_answered => ActivityWindows::span(first, last),
             None => {
                 let mut windows = ActivityWindows::at(first);
                 windows.mark(last);

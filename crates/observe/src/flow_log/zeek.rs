@@ -201,8 +201,8 @@ impl Row<'_> {
             .filter(|seconds: &f64| (0.0..1e9).contains(seconds))
             .unwrap_or(0.0);
         let last = first.plus_nanos((duration * 1e9) as i64);
-        let mut windows = ActivityWindows::at(first);
-        windows.mark(last);
+        // A line is one connection, which was open all the time.
+        let windows = ActivityWindows::span(first, last);
         ConnectionReport {
             client,
             server,

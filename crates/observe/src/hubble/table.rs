@@ -414,7 +414,13 @@ impl Connection {
             bytes_to_client: 0,
             first: self.first,
             last: self.last,
-            windows: self.windows,
+            // An open connection of TCP is alive between the events of its packets too.
+            windows: match (protocol, verdict) {
+                (Protocol::Tcp, Verdict::Established) => {
+                    ActivityWindows::span(self.first, self.last)
+                }
+                _ => self.windows,
+            },
             epochs: [0, 0],
         });
         self.reported = Some(verdict);

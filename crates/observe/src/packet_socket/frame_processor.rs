@@ -229,6 +229,7 @@ impl FrameProcessor {
             names,
             other,
             losses,
+            ..Observations::default()
         };
         self.put_to_wall(&mut seen);
         seen

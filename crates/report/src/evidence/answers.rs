@@ -34,6 +34,8 @@ pub enum Reply {
     Withdrawn,
     /// It is allowed.
     Approved,
+    /// It was no violation: the traffic was somebody else's.
+    Mistaken,
 }
 
 impl Reply {
@@ -45,6 +47,7 @@ impl Reply {
             Reply::RolledBack => "rolled back",
             Reply::Withdrawn => "withdrawn",
             Reply::Approved => "approved",
+            Reply::Mistaken => "was somebody else's traffic",
         }
     }
 }
@@ -88,6 +91,11 @@ impl ViolationLine {
     pub fn over(&self) -> Option<Timestamp> {
         let decided = self.answers.iter().map(|one| one.at).max();
         decided.filter(|_| self.is_answered())
+    }
+
+    /// Returns true if it counts as a violation: it was not withdrawn.
+    pub fn counts(&self) -> bool {
+        self.reply != Reply::Mistaken
     }
 
     /// Returns true if a decision about it is known.
@@ -146,6 +154,7 @@ pub fn answer(events: &[Event], asked: &[Asked]) -> Vec<ViolationLine> {
                     None => event.entry.reason.clone(),
                 },
                 reply: match answers.iter().map(|one| one.reply).min() {
+                    _ if history.is_mistaken(event) => Reply::Mistaken,
                     Some(reply) => reply,
                     None if history.is_forgotten(event, &known) => Reply::Unknown,
                     None => Reply::Open,
@@ -159,27 +168,30 @@ pub fn answer(events: &[Event], asked: &[Asked]) -> Vec<ViolationLine> {
 /// The last decision that refused the connection: it counts for violations after it as well, since it is not asked
 /// again (rule: rejected-is-not-asked-again).
 fn refused(events: &[Event], connection: &Connection) -> Option<Answer> {
-    events.iter().rev().find_map(|event| match &event.entry.action {
-        Action::Rejected {
-            proposal,
-            why,
-            connections,
-        }
-        | Action::ConnectionsRejected {
-            proposal,
-            why,
-            connections,
-        } if connections.contains(connection) => Some(Answer {
-            proposal: proposal.clone(),
-            policy: format!("{}/{}", event.entry.namespace, event.entry.object),
-            reply: Reply::Rejected,
-            by: Some(event.entry.actor.name().to_owned()),
-            at: event.when(),
-            reason: why.clone(),
-            sequence: event.sequence,
-        }),
-        _ => None,
-    })
+    events
+        .iter()
+        .rev()
+        .find_map(|event| match &event.entry.action {
+            Action::Rejected {
+                proposal,
+                why,
+                connections,
+            }
+            | Action::ConnectionsRejected {
+                proposal,
+                why,
+                connections,
+            } if connections.contains(connection) => Some(Answer {
+                proposal: proposal.clone(),
+                policy: format!("{}/{}", event.entry.namespace, event.entry.object),
+                reply: Reply::Rejected,
+                by: Some(event.entry.actor.name().to_owned()),
+                at: event.when(),
+                reason: why.clone(),
+                sequence: event.sequence,
+            }),
+            _ => None,
+        })
 }
 
 fn connection(violation: &Event) -> Option<&Connection> {
@@ -203,6 +215,8 @@ struct History<'e> {
     approvals: BTreeMap<(&'e str, &'e str), Vec<&'e Event>>,
     /// By namespace and name.
     proposals: BTreeMap<(&'e str, &'e str), Vec<&'e Event>>,
+    /// Violations that were withdrawn: namespace and connection.
+    mistaken: BTreeMap<(&'e str, &'e Connection), u64>,
     /// Roll-backs by namespace and policy.
     rolled_back: BTreeMap<(&'e str, &'e str), Vec<&'e Event>>,
 }
@@ -212,6 +226,7 @@ impl<'e> History<'e> {
         let mut history = History {
             approvals: BTreeMap::new(),
             proposals: BTreeMap::new(),
+            mistaken: BTreeMap::new(),
             rolled_back: BTreeMap::new(),
         };
         for event in events {
@@ -219,6 +234,11 @@ impl<'e> History<'e> {
             let policy = (namespace, event.entry.object.as_str());
             if action.is_roll_back() {
                 history.rolled_back.entry(policy).or_default().push(event);
+            }
+            if let Action::ViolationWithdrawn { connection, .. } = action {
+                let last = history.mistaken.entry((namespace, connection));
+                last.and_modify(|last| *last = event.sequence.max(*last))
+                    .or_insert(event.sequence);
             }
             if action.is_approval() {
                 history.approvals.entry(policy).or_default().push(event);
@@ -237,6 +257,14 @@ impl<'e> History<'e> {
             }
         }
         history
+    }
+
+    /// Returns true if a later line withdraws the violation.
+    fn is_mistaken(&self, violation: &Event) -> bool {
+        let namespace = violation.entry.namespace.as_str();
+        let last = connection(violation)
+            .and_then(|connection| self.mistaken.get(&(namespace, connection)));
+        last.is_some_and(|last| *last > violation.sequence)
     }
 
     fn steps<'s>(&'s self, namespace: &'s str, name: &'s str) -> &'s [&'e Event] {
@@ -485,5 +513,31 @@ mod tests {
             reply(&lines, &["db-2", "web-2"]),
             (Reply::Rejected, vec![2, 3])
         );
+    }
+
+    #[test]
+    fn a_violation_that_was_somebody_elses_traffic_is_listed_and_counts_no_more() {
+        let mut events = record(&[SEEN, SEEN]);
+        let connection = connection(&events[0]).expect("a connection").clone();
+        let withdrawn = Action::ViolationWithdrawn {
+            now: Connection {
+                client: "shop/job".into(),
+                ..connection.clone()
+            },
+            connection,
+        };
+        events[1].entry.action = withdrawn;
+        let lines = answer(&events, &[]);
+        assert_eq!(lines.len(), 1);
+        assert_eq!(lines[0].reply, Reply::Mistaken);
+        assert!(!lines[0].counts() && lines[0].is_answered());
+        // Seen again later, it is a violation again.
+        let mut again = record(&[SEEN, SEEN, SEEN]);
+        again[1] = events[1].clone();
+        let counted: Vec<bool> = answer(&again, &[])
+            .iter()
+            .map(ViolationLine::counts)
+            .collect();
+        assert_eq!(counted, [false, true]);
     }
 }

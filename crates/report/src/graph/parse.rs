@@ -1,7 +1,9 @@
 //! Reads a graph back from its JSON document, as far as the document has it.
 
 use nanoseg_flow::{Observers, Verdict};
-use nanoseg_graph::{Edge, Evidence, Graph, Lesson, Peer, Unattributed, UnattributedReason, UnguardedPeriod};
+use nanoseg_graph::{
+    Edge, Evidence, Graph, Lesson, Peer, Unattributed, UnattributedReason, UnguardedPeriod,
+};
 use nanoseg_inventory::WorkloadId;
 use nanoseg_net::{Protocol, Timestamp};
 use serde::Deserialize;

@@ -38,7 +38,8 @@ pub fn compare(
 
 /// Groups what is closed by the namespace and kind of the other end, the largest group first.
 fn groups(own: &WorkloadId, closed: &[ConnectionChange]) -> Vec<ClosedGroup> {
-    let mut groups: BTreeMap<(&str, Option<&str>, &str), (BTreeSet<String>, bool)> = BTreeMap::new();
+    let mut groups: BTreeMap<(&str, Option<&str>, &str), (BTreeSet<String>, bool)> =
+        BTreeMap::new();
     for one in closed {
         let is_own = |span: &Span| matches!(span, Span::Workload(id) if id == own);
         let (direction, other) = match is_own(&one.server) {
@@ -71,7 +72,12 @@ fn groups(own: &WorkloadId, closed: &[ConnectionChange]) -> Vec<ClosedGroup> {
     groups.sort_by_key(|one| {
         let namespace = one.namespace.clone();
         let is_other = namespace.as_deref() != Some(own.namespace.as_str());
-        (one.direction.clone(), is_other, namespace.is_none(), namespace)
+        (
+            one.direction.clone(),
+            is_other,
+            namespace.is_none(),
+            namespace,
+        )
     });
     groups.truncate(MOST_LINES);
     groups

@@ -135,14 +135,28 @@ fn line(finding: &Finding) -> FindingLine {
         code: finding.code.name().to_owned(),
         subject: finding.subject.clone(),
         message: finding.message.clone(),
+        shared: false,
     }
 }
 
 impl Impact {
+    /// Marks the findings about the workload itself that nearly all workloads share: they raise no risk any more, and
+    /// stand behind those that do (rule: shared-findings-raise-no-risk). What the policy opens is never shared.
+    pub fn mark_shared(&mut self, workload: &WorkloadId, codes: &BTreeSet<Code>) {
+        let own = workload.to_string();
+        for line in &mut self.findings {
+            line.shared = line.subject == own && codes.iter().any(|code| code.name() == line.code);
+        }
+        self.findings
+            .sort_by_key(|line| (line.shared, rank(&line.severity)));
+        self.risk = risk(&self.findings).to_owned();
+    }
+
     /// Adds a finding that the assessment does not know of, with the others of its severity.
     pub fn add_finding(&mut self, finding: &Finding) {
         let line = line(finding);
-        let worse = |other: &FindingLine| rank(&other.severity) < rank(&line.severity);
+        let worse =
+            |other: &FindingLine| !other.shared && rank(&other.severity) < rank(&line.severity);
         let place = self
             .findings
             .iter()
@@ -163,9 +177,10 @@ pub fn rank(severity: &str) -> u8 {
     }
 }
 
-/// Returns the risk of a proposal by its worst finding: `high`, `medium` or `low`.
+/// Returns the risk of a proposal by its worst finding that others do not share: `high`, `medium` or `low`.
 pub fn risk(findings: &[FindingLine]) -> &'static str {
-    match findings.iter().map(|line| rank(&line.severity)).min() {
+    let raising = findings.iter().filter(|line| !line.shared);
+    match raising.map(|line| rank(&line.severity)).min() {
         Some(0) => "high",
         Some(1) => "medium",
         _ => "low",

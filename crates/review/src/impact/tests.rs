@@ -374,3 +374,30 @@ fn where_plugins_check_before_translation_a_proposal_without_the_service_port_wo
     assert_eq!(case.impact().would_block_total, 1);
     assert_eq!(case.impact().evidence_total, 0);
 }
+
+#[test]
+fn what_nearly_all_workloads_share_raises_no_risk_and_is_shown_and_refused_all_the_same() {
+    let mut case = Case::new(None, &["api", "job"]);
+    case.findings
+        .push(Finding::new(Code::MutableTag, "shop/db", "runs db:1"));
+    let mut impact = case.impact();
+    assert_eq!(impact.risk, "medium");
+    impact.mark_shared(&id("shop/other"), &[Code::MutableTag].into());
+    assert_eq!(impact.risk, "medium", "another workload's");
+    impact.mark_shared(&id("shop/db"), &[Code::MutableTag].into());
+    assert_eq!(impact.risk, "low");
+    assert_eq!(codes(&impact), ["first-seen-today", "mutable-tag"]);
+    let text = "metadata: {name: default, namespace: shop}\nspec: {mode: Enforce, approval: {mode: Automatic}}";
+    let segmentation: crate::resources::Segmentation =
+        serde_yaml::from_str(text).expect("a Segmentation");
+    let settings = crate::SegmentationSettings::parse(&segmentation).expect("settings");
+    let refused = crate::may_approve(&settings, &impact, false);
+    assert!(refused.is_err_and(|why| why.contains("mutable-tag")));
+    // What the proposal itself opens is never shared.
+    impact.add_finding(&Finding::new(Code::InternetEgress, "shop/db → x", "open"));
+    impact.mark_shared(
+        &id("shop/db"),
+        &[Code::MutableTag, Code::InternetEgress].into(),
+    );
+    assert_eq!(impact.risk, "medium");
+}

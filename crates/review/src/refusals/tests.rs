@@ -97,8 +97,14 @@ fn another_address_of_the_same_name_is_the_same_connection_and_another_name_is_n
     };
     let other = connection("shop/web", "192.0.2.77", 443);
     assert!(all.of(&one.connection, &BTreeMap::new()).is_some());
-    assert!(all.of(&other, &named("192.0.2.77", "api.example")).is_some());
-    assert!(all.of(&other, &named("192.0.2.77", "www.example")).is_none());
+    assert!(
+        all.of(&other, &named("192.0.2.77", "api.example"))
+            .is_some()
+    );
+    assert!(
+        all.of(&other, &named("192.0.2.77", "www.example"))
+            .is_none()
+    );
     assert!(all.of(&other, &BTreeMap::new()).is_none());
     let other_port = connection("shop/web", "192.0.2.77", 80);
     let names = named("192.0.2.77", "api.example");

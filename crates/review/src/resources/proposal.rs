@@ -1,9 +1,9 @@
 //! `PolicyProposal`: a change to one workload's policy that needs a decision.
 
+use super::decision::ConnectionRef;
 use k8s_openapi::api::networking::v1::NetworkPolicySpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube_derive::CustomResource;
-use super::decision::ConnectionRef;
 use nanoseg_net::Protocol;
 use nanoseg_record::Connection;
 use schemars::JsonSchema;
@@ -141,6 +141,9 @@ pub struct FindingLine {
     pub code: String,
     pub subject: String,
     pub message: String,
+    /// Nearly all workloads of the cluster have it, so it does not raise the risk. Automatic approval refuses it as ever.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shared: bool,
 }
 
 #[derive(

@@ -1,5 +1,6 @@
 //! `Segmentation`: the settings of an operator for one namespace.
 
+use super::{SharedFindingLine, WaitingWorkload};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
 use kube_derive::CustomResource;
 use nanoseg_graph::ServiceEnforcement;
@@ -231,7 +232,7 @@ impl Default for AutomaticRules {
 #[serde(rename_all = "camelCase")]
 pub struct SegmentationStatus {
     /// Of types Ready, Learning, Enforcing, Drifted, Degraded, Observed, Covered, WellFormed,
-    /// WithinCeilings, Adopted and Trusted.
+    /// WithinCeilings, Adopted, Judged and Trusted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     /// The generation of the spec that this status is about.
@@ -242,9 +243,17 @@ pub struct SegmentationStatus {
     pub observing_since: Option<Time>,
     #[serde(default)]
     pub counts: SegmentationCounts,
-    /// The estimated share of the namespace's edges that were observed, as `97 %`. Empty if there is too little data.
+    /// The estimated share of its workloads' edges that were observed, as `97 % (16 of 17 workloads)`: the
+    /// mean of those with enough traffic for an estimate. Empty if there are none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub coverage: String,
+    /// The workloads without a proposal, the first 50, with what was seen of each and what it waits for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<WaitingWorkload>,
+    /// Warnings that nearly all workloads of the cluster have: they raise the risk of no proposal. The same in all
+    /// Segmentations.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shared_findings: Vec<SharedFindingLine>,
     /// Nodes with pods of the namespace whose agent is not connected, the first 50: workloads with pods there are not
     /// isolated by new proposals.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -284,6 +293,9 @@ pub struct SegmentationCounts {
     /// Workloads that can have a policy.
     #[serde(default)]
     pub workloads: u32,
+    /// Workloads with enough traffic for an estimate of how much of it is still unseen.
+    #[serde(default)]
+    pub learned: u32,
     /// Workloads whose approved policy is in the cluster.
     #[serde(default)]
     pub enforced: u32,
@@ -293,9 +305,12 @@ pub struct SegmentationCounts {
     /// Learned edges with a workload of the namespace at either end.
     #[serde(default)]
     pub edges: u32,
-    /// Attempted connections that the approved policies do not allow.
+    /// Kinds of connections (workload, direction, kind of peer, port) that the approved policies did not allow.
     #[serde(default)]
     pub violations: u32,
+    /// Denied connections that are not judged yet: an address may belong to a pod that has just started or ended.
+    #[serde(default)]
+    pub pending_violations: u32,
     /// Pods that no policy selects while the namespace is enforced.
     #[serde(default)]
     pub uncovered: u32,

@@ -5,9 +5,9 @@ use super::{
     ApprovedRevision, NoOpening, Proposal, Revision, Ruling, Stage, TemporaryOpening, WorkloadState,
 };
 use crate::digest::policy_digest;
+use crate::resources::{Phase, Verb};
 use crate::{Assessment, IntendedConnection, Opens};
 use k8s_openapi::api::networking::v1::NetworkPolicySpec;
-use crate::resources::{Phase, Verb};
 use nanoseg_net::Timestamp;
 use nanoseg_record::{Action, Actor, Connection, Entry, MOST_CONNECTIONS, RefusalKind};
 use std::collections::BTreeSet;

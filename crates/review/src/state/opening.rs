@@ -84,7 +84,11 @@ impl WorkloadState {
         let Some(seconds) = decision.open_for else {
             return Ok(None);
         };
-        let until = decision.made.unwrap_or(now).min(now).plus_secs(seconds.into());
+        let until = decision
+            .made
+            .unwrap_or(now)
+            .min(now)
+            .plus_secs(seconds.into());
         let why = match () {
             () if !(SHORTEST_OPENING..=LONGEST_OPENING).contains(&seconds) => NoOpening::TooLong,
             () if self.wanted.is_none() || proposal.adopts => NoOpening::FirstPolicy,

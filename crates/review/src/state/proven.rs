@@ -87,7 +87,9 @@ impl WorkloadState {
             proposal: ruled.proposal.clone(),
             revision: known.as_ref().map_or(revision, |known| known.revision),
             by: ruled.by.name().to_owned(),
-            reason: known.as_ref().map_or(String::new(), |known| known.reason.clone()),
+            reason: known
+                .as_ref()
+                .map_or(String::new(), |known| known.reason.clone()),
             at: ruled.at,
             until: ruled.until,
             connections: known.map(|known| known.connections).unwrap_or_default(),

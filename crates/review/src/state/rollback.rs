@@ -29,7 +29,11 @@ impl WorkloadState {
         };
         let before = digest(self.wanted);
         // Undone with the opening, or what it was made on.
-        if self.opening.as_ref().is_some_and(|one| one.revision >= revision) {
+        if self
+            .opening
+            .as_ref()
+            .is_some_and(|one| one.revision >= revision)
+        {
             self.opening = None;
         }
         let back_to = back_to.map(|number| self.lasting(number, now));

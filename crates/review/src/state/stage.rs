@@ -83,7 +83,9 @@ impl Stage {
     /// Notes that the revision goes on under another number.
     pub(super) fn renumber(&mut self, number: u32) {
         match self {
-            Stage::Approved(approval) | Stage::Applied(approval) | Stage::Superseded(Some(approval)) => {
+            Stage::Approved(approval)
+            | Stage::Applied(approval)
+            | Stage::Superseded(Some(approval)) => {
                 approval.revision = number;
             }
             _ => {}

@@ -224,3 +224,41 @@ fn where_plugins_check_before_translation_an_approved_attempt_needs_the_service_
     assert_eq!(ports(ServiceEnforcement::AfterTranslation), [8080]);
     assert_eq!(ports(ServiceEnforcement::BeforeTranslation), [8080, 80]);
 }
+
+mod late;
+#[test]
+fn who_never_answered_is_not_proposed_for_whoever_it_is() {
+    use Verdict::{Established, Refused, Unanswered};
+    let asks = |to: &str, verdicts: &[(Verdict, u64)]| {
+        let graph = graph(&[(&format!("shop/db {to}"), verdicts, -60, -10)]);
+        let all = found(&graph, &[deny("shop/db")], &[("shop/db", -600)]);
+        assert_eq!(all.len(), 1, "{to}: a violation all the same");
+        all[0].1
+    };
+    for to in ["169.254.169.254 80", "198.51.100.7 443"] {
+        assert!(!asks(to, &[(Unanswered, 4)]), "{to}");
+        assert!(!asks(to, &[(Refused, 4)]), "{to}");
+        assert!(asks(to, &[(Established, 1), (Unanswered, 4)]), "{to}");
+    }
+    // Nobody says that a node listens at that port; the one of the API server is declared.
+    let edge = |server: &Peer, port: u16, verdict| {
+        let mut edge = nanoseg_graph::Edge::new(Protocol::Tcp, port);
+        edge.verdicts.insert(verdict, 1);
+        edge.lesson = match verdict {
+            Established => nanoseg_graph::Lesson::Learned,
+            _ => nanoseg_graph::Lesson::Ignored(String::new()),
+        };
+        let mut inventory = cluster();
+        inventory
+            .api_server
+            .insert("172.18.0.9:6443".parse().expect("an address"));
+        let graph = Graph::default();
+        let listeners = super::KnownListeners::build(&graph, &inventory);
+        listeners.may_be_proposed(&peer("shop/db"), server, &edge)
+    };
+    let node = Peer::Node("n1".into());
+    assert!(!edge(&node, 10250, Unanswered));
+    assert!(edge(&node, 10250, Established));
+    assert!(edge(&Peer::ApiServer, 6443, Unanswered));
+    assert!(!edge(&Peer::ApiServer, 22, Unanswered));
+}

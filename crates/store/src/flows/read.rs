@@ -3,10 +3,10 @@
 use super::words::{parse_opening, parse_other, parse_verdict};
 use crate::tables::{has_column, has_table};
 use nanoseg_flow::{
-    ActivityWindows, Aggregate, FlowRecord, Instance, Loss, NameEntry, Observations, Observed,
-    Observer, OtherTraffic, PeerLabels, ScanSummary, Source, Told,
+    ActivityWindows, Aggregate, FlowRecord, Instance, Loss, NameEntry, NodeAddresses, Observations,
+    Observed, Observer, OtherTraffic, PeerLabels, ScanSummary, Source, Told,
 };
-use nanoseg_net::{Protocol, TimeSpans, Timestamp};
+use nanoseg_net::{Protocol, TimeSpans, Timestamp, parse_address};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row};
 use std::collections::BTreeMap;
@@ -59,6 +59,7 @@ pub fn load_since(connection: &Connection, began: i64) -> Result<Aggregate, Read
     let began = began..i64::MAX;
     each_record(connection, began, |observed| all.add_record(observed))?;
     add_views(connection, &mut all)?;
+    all.take_node_addresses(node_addresses(connection, None)?);
     add_scans(connection, &mut all)?;
     all.add(&Arc::from(""), rest(connection)?);
     Ok(all)
@@ -103,6 +104,28 @@ fn add_views(connection: &Connection, all: &mut Aggregate) -> rusqlite::Result<(
         all.add_view(&Arc::from(node), (time(row, 1)?, time(row, 2)?));
         Ok(())
     })
+}
+
+/// Reads the addresses that agents told of their nodes: of one node, or of all.
+pub fn node_addresses(
+    connection: &Connection,
+    node: Option<&str>,
+) -> rusqlite::Result<NodeAddresses> {
+    let mut all = NodeAddresses::default();
+    // A store of an earlier version that is only read has none.
+    if node.is_none() && !has_table(connection, "node_addresses")? {
+        return Ok(all);
+    }
+    let mut query = connection.prepare_cached(
+        "SELECT node, told, addresses FROM node_addresses WHERE ?1 IS NULL OR node = ?1",
+    )?;
+    let mut rows = query.query([node])?;
+    while let Some(row) = rows.next()? {
+        let (node, texts): (String, String) = (row.get(0)?, row.get(2)?);
+        let addresses = texts.split(' ').filter_map(parse_address).collect();
+        all.note(&Arc::from(node), time(row, 1)?, &addresses);
+    }
+    Ok(all)
 }
 
 /// Returns when each node's agent observed.

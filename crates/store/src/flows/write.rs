@@ -1,6 +1,6 @@
 //! One batch into the tables, inside a transaction.
 
-use super::read::{record_of, scan_of};
+use super::read::{node_addresses, record_of, scan_of};
 use super::words::{of_count, of_opening, of_other, of_verdict};
 use nanoseg_flow::{
     Applied, FlowBatch, FlowRecord, Instance, NameEntry, OtherTraffic, ScanSummary, SequenceSet,
@@ -16,6 +16,7 @@ pub fn apply(transaction: &Transaction<'_>, batch: &FlowBatch) -> rusqlite::Resu
         return Ok(Applied::Duplicate);
     }
     add_view(transaction, batch)?;
+    add_node_addresses(transaction, batch)?;
     for (source, record) in &batch.seen.records {
         add_record(transaction, &batch.node, *source, record)?;
     }
@@ -64,6 +65,25 @@ fn add_view(transaction: &Transaction<'_>, batch: &FlowBatch) -> rusqlite::Resul
     for (first, last) in times.iter() {
         keep.execute(params![node, first.nanos(), last.nanos()])?;
     }
+    Ok(())
+}
+
+/// Keeps the addresses that the agent told of its node, if it told none later.
+fn add_node_addresses(transaction: &Transaction<'_>, batch: &FlowBatch) -> rusqlite::Result<()> {
+    if batch.seen.node_addresses.is_empty() {
+        return Ok(());
+    }
+    let mut known = node_addresses(transaction, Some(&batch.node))?;
+    let told = &batch.seen.node_addresses;
+    known.note(&batch.node, batch.span.1, told);
+    let Some((at, addresses)) = known.of(&batch.node) else {
+        return Ok(());
+    };
+    let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    let mut keep = transaction.prepare_cached(
+        "REPLACE INTO node_addresses (node, told, addresses) VALUES (?1, ?2, ?3)",
+    )?;
+    keep.execute(params![&*batch.node, at.nanos(), addresses.join(" ")])?;
     Ok(())
 }
 

@@ -113,7 +113,10 @@ fn a_commit_replaces_removes_and_forgets() {
     assert_eq!(loaded.decisions.len(), 2);
     assert_eq!(loaded.departed, [departed("p2", 200)]);
     // It outlives the segment.
-    assert_eq!(loaded.memories, [("shop".to_owned(), "{\"m\":2}".to_owned())]);
+    assert_eq!(
+        loaded.memories,
+        [("shop".to_owned(), "{\"m\":2}".to_owned())]
+    );
 }
 
 #[test]

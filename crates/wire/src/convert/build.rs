@@ -35,6 +35,11 @@ pub fn build_batch(batch: &FlowBatch) -> proto::FlowBatch {
             .iter()
             .map(|(loss, count)| (loss.name().to_owned(), *count))
             .collect(),
+        node_addresses: seen
+            .node_addresses
+            .iter()
+            .map(|address| build_address(*address))
+            .collect(),
     }
 }
 

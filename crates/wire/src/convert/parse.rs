@@ -2,12 +2,12 @@
 
 use super::{WireError, proto};
 use nanoseg_flow::{
-    ActivityWindows, FlowBatch, FlowRecord, Instance, Loss, NameEntry, NamedBy, Observations,
-    Opening, OtherKind, OtherTraffic, PeerLabel, PeerLabels, PodLabel, ScanSummary, Source,
-    Verdict,
+    ActivityWindows, FlowBatch, FlowRecord, Instance, Loss, MAX_NODE_ADDRESSES, NameEntry, NamedBy,
+    Observations, Opening, OtherKind, OtherTraffic, PeerLabel, PeerLabels, PodLabel, ScanSummary,
+    Source, Verdict,
 };
 use nanoseg_net::{Protocol, Timestamp, canonical_address};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -87,8 +87,23 @@ fn parse(batch: proto::FlowBatch) -> Parsed<FlowBatch> {
             names: parse_each("names", batch.names, parse_name)?,
             other: parse_each("other", batch.other, parse_other)?,
             losses: parse_losses(batch.losses)?,
+            node_addresses: parse_node_addresses(&batch.node_addresses)?,
         },
     })
+}
+
+fn parse_node_addresses(list: &[Vec<u8>]) -> Parsed<BTreeSet<IpAddr>> {
+    if list.len() > MAX_NODE_ADDRESSES {
+        let count = list.len();
+        return bad(
+            "node_addresses",
+            format!("{count} are more than {MAX_NODE_ADDRESSES}"),
+        );
+    }
+    let numbered = list.iter().enumerate();
+    numbered
+        .map(|(i, bytes)| parse_address(&format!("node_addresses[{i}]"), bytes))
+        .collect()
 }
 
 fn parse_each<A, B>(field: &str, list: Vec<A>, one: fn(A) -> Parsed<B>) -> Parsed<Vec<B>> {

@@ -5,8 +5,9 @@ use super::{MAX_BATCH_BYTES, MAX_DECODED_BYTES, MAX_ITEMS, SCHEMA, WireError, pr
 use prost::encoding::DecodeContext;
 use prost::encoding::{WireType, decode_key, decode_varint, skip_field};
 
-/// The numbers of the fields of `FlowBatch` that repeat: records, scans, names, other, losses.
-const REPEATED: std::ops::RangeInclusive<u32> = 8..=12;
+/// The numbers of the fields of `FlowBatch` that repeat: records, scans, names, other, losses, the node's
+/// addresses.
+const REPEATED: std::ops::RangeInclusive<u32> = 8..=13;
 /// `FlowBatch.scans`, whose samples repeat in turn.
 const SCANS: u32 = 9;
 /// `FlowBatch.schema`.

@@ -92,6 +92,13 @@ impl Cache {
         all.max().unwrap_or(0)
     }
 
+    pub fn caught_up(&self) -> Option<Timestamp> {
+        let complete = INVENTORY
+            .iter()
+            .map(|kind| self.freshness(*kind).complete());
+        complete.min().flatten()
+    }
+
     /// Called after the change is visible, so that every task that is notified of it sees it.
     fn bump(&self, kind: Kind) {
         self.generation.send_modify(|generation| {

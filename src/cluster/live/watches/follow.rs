@@ -5,6 +5,7 @@ use super::freshness::Moment;
 use super::ingest::{Ingest, everywhere, in_default};
 use super::kinds::{EachKind, Kind, Scope, Watched, for_each_kind};
 use crate::cluster::live::connect::describe;
+use crate::net::Outage;
 use futures_util::{Stream, StreamExt};
 use kube::api::{DynamicObject, ListParams, WatchEvent, WatchParams};
 use kube::{Api, Client};
@@ -69,18 +70,23 @@ async fn follow(client: Client, cache: Arc<Cache>, ingest: Ingest) {
         cache: &cache,
     };
     let mut version: Option<String> = None;
-    let mut pause = FIRST_PAUSE;
+    let (mut pause, mut outage) = (FIRST_PAUSE, Outage::default());
+    let now = || jiff::Timestamp::now().into();
     loop {
         match watch.cycle(version.take()).await {
             Ok(next) => {
                 version = next;
                 pause = FIRST_PAUSE;
+                if let Some(over) = outage.worked(now()) {
+                    tracing::info!(kind = watch.kind.as_str(), "watches again {over}");
+                }
             }
             Err((next, why)) => {
-                tracing::warn!(
-                    kind = watch.kind.as_str(),
-                    "failed to watch: {why}; trying again"
-                );
+                // (rule: logs-tell-changes)
+                if outage.failed(&why, now()) {
+                    let kind = watch.kind.as_str();
+                    tracing::warn!(kind, "failed to watch: {why}; it is tried again");
+                }
                 cache.failed(watch.kind, why);
                 version = next;
                 tokio::time::sleep(pause).await;

@@ -33,7 +33,8 @@ impl Outcome {
 pub struct WriteCounts(Mutex<BTreeMap<(&'static str, Outcome), u64>>);
 
 impl WriteCounts {
-    pub(super) fn add(&self, kind: &'static str, outcome: Outcome) {
+    /// Counts a write of an object of `kind`.
+    pub fn add(&self, kind: &'static str, outcome: Outcome) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *counts.entry((kind, outcome)).or_default() += 1;
     }

@@ -88,9 +88,9 @@ pub fn set_mode(telling: &Telling, mode: &str) {
     telling.say(&format!("mode {mode}"));
 }
 
-/// Parses `97 % of 9/12` as 97 and 9.
+/// Parses `97 % (9 of 12 workloads)` as 97 and 9.
 fn parse_coverage(text: &str) -> Option<(u32, u32)> {
-    let (percent, rest) = text.split_once(" % of ")?;
-    let (known, _) = rest.split_once('/')?;
+    let (percent, rest) = text.split_once(" % (")?;
+    let (known, _) = rest.split_once(" of ")?;
     Some((percent.parse().ok()?, known.parse().ok()?))
 }

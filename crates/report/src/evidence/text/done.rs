@@ -51,11 +51,11 @@ pub fn violations(evidence: &Evidence) -> Section {
             blocks: vec![Block::Text(text.into())],
         };
     }
-    let text = match evidence.violations.len() as u64 {
+    let text = match evidence.figures.violations as u64 {
         0 => "None was recorded in the period, and none was open when it began.".to_owned(),
         some => format!(
-            "{}, {} of them without a known answer at the end of the period. A connection is recorded once, when it is first \
-             seen; it counts as answered once somebody decided about a proposal that holds it; one that was withdrawn is no answer.",
+            "{}, {} of them without a known answer at the end of the period. A kind of connection (workload, direction, \
+             kind of peer, port) is recorded once, when it is first seen; it counts as answered once somebody decided about a proposal that holds it; one that was withdrawn is no answer.",
             count(some, "violation"),
             evidence.figures.violations_open
         ),
@@ -221,7 +221,15 @@ fn openings(evidence: &Evidence) -> Vec<Block> {
     if rows.is_empty() {
         return Vec::new();
     }
-    let header = ["policy", "proposal", "by", "opened", "until", "closed again", "reason"];
+    let header = [
+        "policy",
+        "proposal",
+        "by",
+        "opened",
+        "until",
+        "closed again",
+        "reason",
+    ];
     vec![
         Block::Text("What was opened for a time:".into()),
         table(&header, rows, "record.jsonl"),

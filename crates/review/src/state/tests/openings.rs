@@ -64,7 +64,10 @@ fn an_opening_ends_when_its_time_is_over_and_what_was_in_force_before_is_again()
     assert_eq!(decide_for(&mut state, Some(7200), 10, &mut record), Ok(()));
     state.applied(at(11), &mut record);
     assert_eq!(*wanted(&state), policy(443));
-    assert_eq!(state.needs_person().map(|why| why.contains("temporary")), Some(true));
+    assert_eq!(
+        state.needs_person().map(|why| why.contains("temporary")),
+        Some(true)
+    );
     assert_eq!(state.expire(at(7209), &mut record), None);
     let ended = state.expire(at(7210), &mut record).expect("it ended");
     assert_eq!(ended.connections, BTreeSet::from([call(443)]));
@@ -73,11 +76,18 @@ fn an_opening_ends_when_its_time_is_over_and_what_was_in_force_before_is_again()
     assert_eq!(phases(&state), [Phase::Applied, Phase::Expired]);
     assert_eq!(state.expire(at(9999), &mut record), None, "once");
     let kinds = actions(&record);
-    assert_eq!(kinds[kinds.len() - 2..], [ActionKind::OpeningExpired, ActionKind::Applied]);
+    assert_eq!(
+        kinds[kinds.len() - 2..],
+        [ActionKind::OpeningExpired, ActionKind::Applied]
+    );
     // It is no change that traffic could take back, and nobody rolls it back.
     assert_eq!(state.applied_change(), None);
     let again = decision(&state, &ended.proposal, Verb::Rollback);
-    assert!(state.decide(&again, Some(UID), at(8000), &mut record).is_err());
+    assert!(
+        state
+            .decide(&again, Some(UID), at(8000), &mut record)
+            .is_err()
+    );
 }
 
 #[test]
@@ -93,7 +103,10 @@ fn what_else_was_approved_meanwhile_stays_and_no_rollback_opens_it_again() {
     state.expire(at(610), &mut record).expect("it ended");
     assert_eq!(*wanted(&state), policy(8080));
     state.applied(at(611), &mut record);
-    assert_eq!(state.proposal(&lasting).expect("it").stage.phase(), Phase::Applied);
+    assert_eq!(
+        state.proposal(&lasting).expect("it").stage.phase(),
+        Phase::Applied
+    );
     let mut proven = state.clone();
     assert_eq!(proven.keep_proven(&rulings(&record)), []);
     assert_eq!(proven, state);
@@ -119,8 +132,13 @@ fn a_policy_that_knows_nothing_of_the_opening_takes_its_place() {
     decide_for(&mut state, Some(600), 10, &mut record).expect("approved");
     let name = state.opening.clone().expect("an opening").proposal;
     let undo = decision(&state, &name, Verb::Rollback);
-    state.decide(&undo, Some(UID), at(30), &mut record).expect("undone");
-    assert_eq!((state.opening.clone(), wanted(&state).clone()), (None, policy(80)));
+    state
+        .decide(&undo, Some(UID), at(30), &mut record)
+        .expect("undone");
+    assert_eq!(
+        (state.opening.clone(), wanted(&state).clone()),
+        (None, policy(80))
+    );
 }
 
 #[test]
@@ -176,16 +194,21 @@ fn a_stored_opening_that_was_altered_ends_when_the_record_says() {
     let mut none = state.clone();
     none.opening = None;
     assert_eq!(none.keep_proven(&rulings), [Unproven::Opening]);
-    none.expire(at(610), &mut record).expect("it ends all the same");
+    none.expire(at(610), &mut record)
+        .expect("it ends all the same");
     assert_eq!(*wanted(&none), policy(80));
     // What is left afterwards is proven too.
     for altered in [None, Some(policy(1))] {
         let mut wide = state.clone();
         let last = wide.revisions.last_mut().expect("one");
-        last.temporary = last.temporary.take().zip(altered).map(|(rest, altered)| Temporary {
-            afterwards: altered,
-            ..rest
-        });
+        last.temporary = last
+            .temporary
+            .take()
+            .zip(altered)
+            .map(|(rest, altered)| Temporary {
+                afterwards: altered,
+                ..rest
+            });
         assert!(wide.keep_proven(&rulings).contains(&Unproven::Revision(2)));
     }
 }
@@ -203,11 +226,20 @@ fn a_decision_with_exceptions_needs_what_is_left_and_records_what_it_rejects() {
     let before = record.len();
     let other = with(&state, 81);
     let refused = state.decide(&other, Some(UID), at(2), &mut record);
-    assert!(matches!(refused, Err(Refusal::NotInProposal { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(Refusal::NotInProposal { .. })),
+        "{refused:?}"
+    );
     let one = with(&state, 80);
     let refused = state.decide(&one, Some(UID), at(2), &mut record);
-    assert!(matches!(refused, Err(Refusal::CannotExcept { .. })), "{refused:?}");
-    assert_eq!((record.len(), phases(&state)), (before, vec![Phase::Pending]));
+    assert!(
+        matches!(refused, Err(Refusal::CannotExcept { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(
+        (record.len(), phases(&state)),
+        (before, vec![Phase::Pending])
+    );
     let amendment = Amendment {
         policy: policy(79),
         assessment: assessment(&policy(79)),
@@ -216,7 +248,10 @@ fn a_decision_with_exceptions_needs_what_is_left_and_records_what_it_rejects() {
     assert_eq!(done, Ok(()));
     assert_eq!(*wanted(&state), policy(79));
     let kinds = actions(&record);
-    assert_eq!(kinds[before..], [ActionKind::Approved, ActionKind::ConnectionsRejected]);
+    assert_eq!(
+        kinds[before..],
+        [ActionKind::Approved, ActionKind::ConnectionsRejected]
+    );
     assert_eq!(state.proposals[0].except, [call(80).for_record()]);
 }
 
@@ -231,7 +266,11 @@ fn a_rejection_refuses_what_is_new_and_asks_about_lookups_once_more() {
     opens.lookups.insert(call(53));
     assert_eq!(refused(&state), BTreeSet::from([call(443)]));
     state.open_mut().expect("one").opens.all.remove(&call(443));
-    assert_eq!(refused(&state), BTreeSet::from([call(53)]), "nothing else was asked");
+    assert_eq!(
+        refused(&state),
+        BTreeSet::from([call(53)]),
+        "nothing else was asked"
+    );
     // Who rejects a first policy refuses no connection.
     let mut first = super::state();
     propose(&mut first, 80, 1, &mut record);

@@ -1,0 +1,3 @@
+module nanoseg.dev/tests/workload
+
+go 1.23.0

@@ -1,0 +1,20 @@
+//! A day on a real cluster: kubelet, containerd, bridge CNI, kube-proxy, CoreDNS and kube-router
+//! (`tests/cluster/node`), nanoseg from `deploy/` as it is shipped, and a shop whose connections are known. After `approve`
+//! nothing that belongs to a day raises an alarm or breaks anything.
+
+mod cluster;
+mod day;
+mod install;
+mod life;
+mod long;
+mod shop;
+
+use cluster::RealCluster;
+
+#[test]
+fn a_day_after_approve_is_uneventful() {
+    let Some(cluster) = RealCluster::start("ipv4") else {
+        return;
+    };
+    day::run(&cluster);
+}
