@@ -6,6 +6,7 @@ use crate::cluster::live::{Kind, WriteCounts};
 use crate::flow::OutOfBounds;
 use crate::inventory::ToldAddresses;
 use crate::record::{ActionKind, RecordLine};
+use crate::review::{LagCause, PluginLag};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -14,6 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -47,6 +49,7 @@ pub struct ControllerMetrics {
     uncovered: Gauge,
     malformed: Family<Labels, Gauge>,
     told_addresses: Family<Labels, Gauge>,
+    plugin_lag: Family<Labels, Gauge<f64, AtomicU64>>,
     altered: Gauge,
     unknown_policies: Gauge,
     not_acting: Gauge,
@@ -85,6 +88,7 @@ impl Default for ControllerMetrics {
             uncovered: Gauge::default(),
             malformed: Family::default(),
             told_addresses: Family::default(),
+            plugin_lag: Family::default(),
             altered: Gauge::default(),
             unknown_policies: Gauge::default(),
             not_acting: Gauge::default(),
@@ -214,6 +218,11 @@ impl ControllerMetrics {
             "malformed_objects",
             "Objects of the cluster that cannot be read, by kind; the log and the Segmentations name them",
             self.malformed.clone(),
+        );
+        registry.register(
+            "plugin_lag_seconds",
+            "The longest time for which allowed connections failed after a pod's start or a change of a policy, of those measured lately: what the network plugin needed at least",
+            self.plugin_lag.clone(),
         );
         registry.register(
             "told_node_addresses",
@@ -348,6 +357,18 @@ impl ControllerMetrics {
             let labels = vec![("node", node.to_string())];
             let count = i64::try_from(told.connections).unwrap_or(i64::MAX);
             self.out_of_bounds.get_or_create(&labels).set(count);
+        }
+    }
+
+    /// Sets what the network plugin needed lately.
+    pub fn set_plugin_lag(&self, lag: &PluginLag) {
+        for cause in LagCause::ALL {
+            if let Some(millis) = lag.longest(cause) {
+                let labels = vec![("after", cause.name().to_owned())];
+                self.plugin_lag
+                    .get_or_create(&labels)
+                    .set(Duration::from_millis(millis.unsigned_abs()).as_secs_f64());
+            }
         }
     }
 

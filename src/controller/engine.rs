@@ -27,6 +27,7 @@ mod single;
 mod state;
 mod status;
 mod trust;
+mod unseen_lookups;
 mod violations;
 mod waiting;
 

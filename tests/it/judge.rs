@@ -1,6 +1,7 @@
 //! The commands that evaluate policies without a cluster: explain, diff, verify.
 
 mod gate;
+mod node_port;
 mod translation;
 
 use std::fs;

@@ -242,6 +242,11 @@ impl Aggregate {
         Some((first, last))
     }
 
+    /// Forgets names that no answer has held since `before`.
+    pub fn forget_names(&mut self, before: Timestamp) {
+        self.names.forget(before);
+    }
+
     /// Names under which addresses were looked up.
     pub fn names(&self) -> &NameTable {
         &self.names

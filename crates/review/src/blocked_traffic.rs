@@ -8,7 +8,7 @@
 mod evidence;
 mod reopens;
 
-use super::{IntendedConnection, Intent, denials, subset};
+use super::{IntendedConnection, Intent, LagCause, PluginLag, denials, subset};
 use evidence::{Failing, Reports};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg_evaluate::{EvaluateError, Evaluation, HostNetwork};
@@ -22,6 +22,11 @@ use std::fmt;
 /// The time that network plugins may need to enforce an applied policy, in seconds. What is tried within it proves
 /// nothing, whether it works or not.
 pub const ENFORCEMENT_DELAY: i64 = 5;
+
+/// The same in this cluster: longer if the plugin needed longer lately (rule: plugin-lag-is-measured).
+pub fn enforcement_delay(lag: &PluginLag) -> i64 {
+    lag.seconds(LagCause::PolicyChange, ENFORCEMENT_DELAY)
+}
 
 /// A change of a workload's policy.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +57,8 @@ pub struct EffectInputs<'a> {
     pub inventory: &'a Inventory,
     /// Where the network plugin checks connections through Services.
     pub enforcement: &'a ServiceEnforcements,
+    /// What the network plugin needed lately: what fails for no longer proves nothing.
+    pub plugin_lag: &'a PluginLag,
     pub now: Timestamp,
 }
 
@@ -202,6 +209,9 @@ fn candidates<'a>(change: &Change<'a>, inputs: &EffectInputs<'a>) -> Vec<Candida
         inventory: inputs.inventory,
         views: inputs.views,
         applied_at: change.applied_at,
+        new_pod: inputs
+            .plugin_lag
+            .seconds(LagCause::PodStart, evidence::NEW_POD),
         now: inputs.now,
     };
     let own = Peer::Workload(change.workload.clone());

@@ -17,6 +17,7 @@ mod impact;
 mod intent;
 mod memory;
 pub mod outline;
+mod plugin_lag;
 mod refusals;
 mod repair_backoff;
 pub mod resources;
@@ -33,8 +34,8 @@ pub use actor::{break_glass_changed_by, owns_break_glass, owns_spec, segmentatio
 pub use adoption::selected_workload;
 pub use automatic_approval::may_approve;
 pub use blocked_traffic::{
-    BlockedTraffic, Change, ENFORCEMENT_DELAY, Effect, EffectInputs, NotAutomatic, Remedy,
-    effect_of,
+    BlockedTraffic, Change, Effect, EffectInputs, NotAutomatic, Remedy, effect_of,
+    enforcement_delay,
 };
 pub use ceilings::{AutomaticChange, BeyondCeiling, Ceilings};
 pub use default_deny::{
@@ -48,6 +49,7 @@ pub use impact::{Assessment, ImpactInputs, Opens, assess, assess_impact};
 pub use intent::{IntendedConnection, Intent};
 pub use memory::{Memory, RejectedPolicy, Unguarded};
 pub use nanoseg_record::{CONTROLLER, Digest};
+pub use plugin_lag::{LagCause, PluginLag};
 pub use refusals::{Refusals, RefusedBy, RefusedConnection, SeenTraffic, TrafficChange, names_of};
 pub use repair_backoff::RepairBackoff;
 pub use segmentation_settings::{SegmentationError, SegmentationSettings, service_enforcements};

@@ -89,42 +89,13 @@ pub fn violations(
     managed: &BTreeSet<WorkloadId>,
     since: &BTreeMap<WorkloadId, Timestamp>,
 ) -> Result<Vec<Violation>, EvaluateError> {
-    let concerned = |peer: &Peer, last: Timestamp| {
-        let id = peer.workload().filter(|id| managed.contains(id));
-        id.and_then(|id| since.get(id))
-            .is_some_and(|at| last >= *at)
-    };
     // The evaluation is built only if there is something to evaluate.
-    let edges: Vec<Suspect<'_>> = graph
-        .edges()
-        .into_iter()
-        .filter_map(|(client, server, edge)| {
-            // Who tells of it cannot move it before the policy (rule: told-by-the-receivers-clock).
-            let last = edge.believed_last().filter(|_| edge.connections() > 0)?;
-            let (at_client, at_server) = (concerned(client, last), concerned(server, last));
-            (at_client || at_server).then_some(Suspect {
-                client,
-                server,
-                edge,
-                at_client,
-                at_server,
-            })
-        })
-        .collect();
-    if edges.is_empty() {
+    let suspects = suspects(graph, managed, since);
+    if suspects.is_empty() {
         return Ok(Vec::new());
     }
     let neighbours = Neighbours::new(graph, inventory);
-    let mut peers: BTreeSet<&WorkloadId> = BTreeSet::new();
-    for suspect in &edges {
-        for peer in [suspect.client, suspect.server] {
-            peers.extend(peer.workload());
-            peers.extend(neighbours.of(peer, suspect.edge));
-        }
-    }
-    let small = subset::of_workloads(inventory, &peers);
-    let selecting = subset::policies_selecting(enforced, &small);
-    let evaluation = Evaluation::new(&small, selecting.iter().copied(), HostNetwork::Exact)?;
+    let evaluation = evaluation_around(&suspects, &neighbours, inventory, enforced)?;
     let requiring = Requiring {
         graph,
         inventory,
@@ -132,7 +103,7 @@ pub fn violations(
     };
     let listeners = KnownListeners::build(graph, inventory);
     let mut found = Vec::new();
-    for suspect in edges {
+    for suspect in suspects {
         let Suspect {
             client,
             server,
@@ -145,6 +116,7 @@ pub fn violations(
             continue;
         }
         let attributed = neighbours.attributed(client, server, edge);
+        let may_be_proposed = listeners.may_be_proposed(client, server, edge);
         for (requirement, denied_at) in denied {
             found.push(Violation {
                 client: client.clone(),
@@ -156,7 +128,7 @@ pub fn violations(
                 last: edge.believed_last().unwrap_or_default(),
                 connections: edge.connections(),
                 requirement,
-                may_be_proposed: listeners.may_be_proposed(client, server, edge),
+                may_be_proposed,
                 denied_at,
                 attributed,
                 sample: Sample::of(edge),
@@ -164,6 +136,52 @@ pub fn violations(
         }
     }
     Ok(found)
+}
+
+/// The edges with traffic since the policy of a workload of ours was applied.
+fn suspects<'g>(
+    graph: &'g Graph,
+    managed: &BTreeSet<WorkloadId>,
+    since: &BTreeMap<WorkloadId, Timestamp>,
+) -> Vec<Suspect<'g>> {
+    let concerned = |peer: &Peer, last: Timestamp| {
+        let id = peer.workload().filter(|id| managed.contains(id));
+        id.and_then(|id| since.get(id))
+            .is_some_and(|at| last >= *at)
+    };
+    let edges = graph.edges().into_iter();
+    let suspects = edges.filter_map(|(client, server, edge)| {
+        // Who tells of it cannot move it before the policy (rule: told-by-the-receivers-clock).
+        let last = edge.believed_last().filter(|_| edge.connections() > 0)?;
+        let (at_client, at_server) = (concerned(client, last), concerned(server, last));
+        (at_client || at_server).then_some(Suspect {
+            client,
+            server,
+            edge,
+            at_client,
+            at_server,
+        })
+    });
+    suspects.collect()
+}
+
+/// What the policies in force allow the ends of the suspects, and whoever these may be.
+fn evaluation_around(
+    suspects: &[Suspect<'_>],
+    neighbours: &Neighbours<'_>,
+    inventory: &Inventory,
+    enforced: &[NetworkPolicy],
+) -> Result<Evaluation, EvaluateError> {
+    let mut peers: BTreeSet<&WorkloadId> = BTreeSet::new();
+    for suspect in suspects {
+        for peer in [suspect.client, suspect.server] {
+            peers.extend(peer.workload());
+            peers.extend(neighbours.of(peer, suspect.edge));
+        }
+    }
+    let small = subset::of_workloads(inventory, &peers);
+    let selecting = subset::policies_selecting(enforced, &small);
+    Evaluation::new(&small, selecting.iter().copied(), HostNetwork::Exact)
 }
 
 /// Returns the requirements of connections of `managed` workloads that were attempted, never succeeded, and are

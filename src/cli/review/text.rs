@@ -210,7 +210,15 @@ impl Printer {
                 "warning" => self.style.yellow(&severity),
                 _ => severity,
             };
-            let rest = format!("{}  {} {}", finding.code, finding.subject, finding.message);
+            let shared = if finding.shared {
+                " (as nearly all workloads, so it raises no risk)"
+            } else {
+                ""
+            };
+            let rest = format!(
+                "{}  {} {}{shared}",
+                finding.code, finding.subject, finding.message
+            );
             self.line(&format!("  {severity} {}", clean(&rest)));
         }
     }

@@ -9,8 +9,8 @@ use crate::finding::{Code, Finding};
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use crate::review::{
-    AppliedChange, BlockedTraffic, Change, ENFORCEMENT_DELAY, Effect, EffectInputs, Remedy,
-    WorkloadState, effect_of,
+    AppliedChange, BlockedTraffic, Change, Effect, EffectInputs, Remedy, WorkloadState, effect_of,
+    enforcement_delay,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,11 +53,14 @@ pub fn judge_changes(
     now: Timestamp,
 ) -> Judged {
     let mut judged = Judged::default();
+    let delay = enforcement_delay(&observation.plugin_lag);
     let watched: Vec<WorkloadId> = engine_state
         .states()
         .iter()
         .filter(|(id, _)| only.is_none_or(|only| only.contains(*id)))
-        .filter(|(id, state)| is_enforced(engine_state, &id.namespace) && is_watched(state, now))
+        .filter(|(id, state)| {
+            is_enforced(engine_state, &id.namespace) && is_watched(state, delay, now)
+        })
         .map(|(id, _)| id.clone())
         .collect();
     for workload in watched {
@@ -84,10 +87,10 @@ pub fn judge_changes(
 }
 
 /// Returns true if the traffic since the workload's last change can say something about it.
-fn is_watched(state: &WorkloadState, now: Timestamp) -> bool {
+fn is_watched(state: &WorkloadState, delay: i64, now: Timestamp) -> bool {
     state.applied_change().is_some_and(|change| {
         let age = now.secs_since(change.at);
-        ENFORCEMENT_DELAY < age && age <= WATCHED
+        delay < age && age <= WATCHED
     })
 }
 
@@ -106,7 +109,9 @@ fn effect(
             .before
             .map(|revision| as_policy(workload, &state.policy_name, &revision.policy)),
     );
-    let settled = change.at.plus_secs(ENFORCEMENT_DELAY);
+    let settled = change
+        .at
+        .plus_secs(enforcement_delay(&observation.plugin_lag));
     let attempts = observation.attempts(settled);
     let records: Vec<_> = attempts.records().collect();
     let change = Change {
@@ -124,6 +129,7 @@ fn effect(
         views: observation.views_by_node(),
         inventory: &observation.inventory,
         enforcement: &observation.enforcement,
+        plugin_lag: &observation.plugin_lag,
         now,
     };
     effect_of(&change, &inputs)

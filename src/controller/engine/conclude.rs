@@ -83,7 +83,14 @@ impl Engine {
         let open = uncovered.values();
         let open = open.flat_map(|one| one.findings(&observation.inventory));
         view.findings.extend(open);
-        self.unknown = adopt::find(engine_state, observation);
+        let unknown = adopt::find(engine_state, observation);
+        // (rule: unknown-policy-is-adopted)
+        if unknown != self.unknown
+            && let Some(words) = adopt::words(&unknown)
+        {
+            tracing::warn!("{words}");
+        }
+        self.unknown = unknown;
         let unknown = adopt::findings(observation, &self.unknown);
         view.findings.extend(unknown);
         let mut in_force = InForce::build(engine_state, observation);
@@ -151,7 +158,9 @@ impl Engine {
         segments::retire_gone(engine_state, &observation.inventory, now);
         self.due = segments::next_due(engine_state, now);
         self.publish_all = true;
+        observation.measure_plugin_lag(&applied(engine_state), now);
         let (metrics, uncovered) = (&self.parts.controller_metrics, reviewed.uncovered);
+        metrics.set_plugin_lag(&observation.plugin_lag);
         metrics.set_counts(&ClusterCounts {
             nodes_without_agent: self.without_agent.len(),
             unknown_policies: self.unknown.values().map(BTreeSet::len).sum(),
@@ -166,6 +175,16 @@ impl Engine {
         let graph = Arc::new(reviewed.view.graph);
         self.parts.graph.send_replace(Some(graph));
     }
+}
+
+/// The workloads with a policy of ours, and since when it is as it is.
+fn applied(engine_state: &EngineState) -> BTreeMap<WorkloadId, Timestamp> {
+    let states = engine_state.states().iter();
+    let applied = states.filter_map(|(id, state)| {
+        let applied = state.applied.as_ref()?;
+        applied.revision.is_some().then(|| (id.clone(), applied.at))
+    });
+    applied.collect()
 }
 
 fn counts(engine_state: &EngineState, observation: &Observation) -> ClusterCounts {

@@ -69,7 +69,9 @@ pub fn amend(
         reason: &format!("{}; without {}", proposal.impact.reason, names.join(", ")),
         now,
     });
-    let assessment = assessment.map_err(|error| error.to_string())?;
+    let mut assessment = assessment.map_err(|error| error.to_string())?;
+    let shared = observation.shared.codes_for(&id.namespace);
+    assessment.impact.mark_shared(id, &shared);
     check(&assessment, &kept, &left_out)?;
     let shown = with(&others, state, &proposal.policy);
     let rest = with(&others, state, &policy);

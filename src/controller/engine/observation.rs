@@ -13,6 +13,7 @@ use crate::graph::{
 use crate::inventory::{Inventory, OwnerRule, WorkloadId, foreign_policies, is_ours};
 use crate::net::{TimeSpans, Timestamp};
 use crate::pipeline::LiveGraph;
+use crate::review::PluginLag;
 use crate::risk::{Approved, SharedFindings, standing_warnings};
 use crate::store::StoreLimits;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -29,6 +30,8 @@ const SHARE: u32 = 3;
 /// duration).
 const COUNT_EVERY: Duration = Duration::from_secs(30);
 const COUNT_SHARE: u32 = 20;
+/// The plugin's lag is measured by what began in so many seconds.
+const LAG_MEASURED: i64 = 300;
 
 /// What has changed since the last cycle.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,6 +113,10 @@ pub struct Observation {
     pub learning: Option<Learning>,
     /// Which findings nearly all workloads share, as of the last full build.
     pub shared: SharedFindings,
+    /// What the network plugin needed lately.
+    pub plugin_lag: PluginLag,
+    /// When that was measured last.
+    lag_measured: Option<Timestamp>,
 }
 
 impl Observation {
@@ -135,6 +142,8 @@ impl Observation {
             built: Built::default(),
             learning: None,
             shared: SharedFindings::default(),
+            plugin_lag: PluginLag::default(),
+            lag_measured: None,
         }
     }
 
@@ -305,6 +314,27 @@ impl Observation {
     /// Returns the records of connections that began at `since` or later, as each observer reported them.
     pub fn attempts(&self, since: Timestamp) -> Aggregate {
         self.live.hot().since(since)
+    }
+
+    /// Measures what the network plugin needed in the last minutes, once a minute. `applied`: the workloads with a policy
+    /// of ours, and since when (rule: plugin-lag-is-measured).
+    pub fn measure_plugin_lag(
+        &mut self,
+        applied: &BTreeMap<WorkloadId, Timestamp>,
+        now: Timestamp,
+    ) {
+        let is_due = self
+            .lag_measured
+            .is_none_or(|measured| now.secs_since(measured) >= 60);
+        if applied.is_empty() || !is_due {
+            return;
+        }
+        self.lag_measured = Some(now);
+        let since = now.plus_secs(-LAG_MEASURED);
+        let attempts = self.attempts(since);
+        let records = attempts.records().map(|(_, record)| record);
+        self.plugin_lag
+            .measure(records, &self.inventory, applied, since);
     }
 
     /// Returns when each node's agent observed.

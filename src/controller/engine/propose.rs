@@ -331,13 +331,13 @@ fn propose_one(
         now,
     });
     let mut assessment = assessment.map_err(|e| e.to_string())?;
+    let shared = input.observation.shared.codes_for(&workload.namespace);
+    assessment.impact.mark_shared(workload, &shared);
     input.refused.note(&mut assessment, workload);
     if state.open().is_none() && is_rejected(engine_state, state, &desired, &mut assessment) {
         engine_state.change(workload, |state, _| state.answer(&desired));
         return Ok(());
     }
-    let shared = input.observation.shared.codes_for(&workload.namespace);
-    assessment.impact.mark_shared(workload, &shared);
     engine_state.change(workload, |state, record| {
         let assessment = with_closed_on_purpose(assessment, state);
         state.propose(desired, assessment, now, record);

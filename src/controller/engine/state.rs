@@ -86,12 +86,12 @@ pub struct KeptSegment {
         skip_serializing_if = "BTreeSet::is_empty"
     )]
     pub violations: BTreeSet<Connection>,
-    /// It was enforced at some time.
-    #[serde(default)]
-    pub was_enforced: bool,
     /// Violations that the record has a line of, by kind.
     #[serde(default)]
     pub ledger: ViolationLedger,
+    /// It was enforced at some time.
+    #[serde(default)]
+    pub was_enforced: bool,
 }
 
 impl KeptSegment {

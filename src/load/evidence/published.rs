@@ -323,6 +323,8 @@ mod tests {
         let action = Action::Approved {
             proposal: "db-3".into(),
             why: "CHG-1".into(),
+            until: None,
+            afterwards: None,
         };
         let mut entry = Entry::new(action, Actor::user(by), "shop", "nanoseg-db");
         entry.after = Some(policy_digest(spec));

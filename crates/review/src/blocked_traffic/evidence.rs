@@ -40,6 +40,8 @@ pub(super) struct Reports<'a> {
     /// When each node's agent observed.
     pub views: &'a Views,
     pub applied_at: Timestamp,
+    /// For how many seconds a new pod's failures say nothing: [`NEW_POD`], or what the plugin needed lately.
+    pub new_pod: i64,
     pub now: Timestamp,
 }
 
@@ -130,7 +132,11 @@ impl<'a> Reports<'a> {
 
     /// Returns true if a client's failure at this time says something.
     fn is_settled(&self, pod: &Pod, at: Timestamp) -> bool {
-        self.was_there(pod) && is_past_start(pod, at)
+        self.was_there(pod) && self.is_past_start(pod, at)
+    }
+
+    fn is_past_start(&self, pod: &Pod, at: Timestamp) -> bool {
+        network_up(pod).is_some_and(|up| at >= up.plus_secs(self.new_pod))
     }
 
     /// Returns true if nobody told of it before the change: what was told before it happened did not happen.
@@ -142,7 +148,7 @@ impl<'a> Reports<'a> {
     fn is_server(&self, server: &Peer, pods: Option<&[&Pod]>, record: &FlowRecord) -> bool {
         match (server, pods) {
             (_, Some(pods)) => owner(pods, record.server, record.first)
-                .is_some_and(|pod| is_past_start(pod, record.first)),
+                .is_some_and(|pod| self.is_past_start(pod, record.first)),
             (Peer::Outside(address), _) => record.server == *address,
             (Peer::Node(name), _) => {
                 let mut nodes = self.inventory.nodes.iter();
@@ -220,8 +226,4 @@ fn owner<'a>(pods: &[&'a Pod], address: IpAddr, at: Timestamp) -> Option<&'a Pod
 /// Returns when the pod's network was up for certain; `None` if that is not known, and then the pod is no witness.
 fn network_up(pod: &Pod) -> Option<Timestamp> {
     pod.network_up.max(pod.owned.from)
-}
-
-fn is_past_start(pod: &Pod, at: Timestamp) -> bool {
-    network_up(pod).is_some_and(|up| at >= up.plus_secs(NEW_POD))
 }

@@ -55,6 +55,7 @@ struct Scene {
     intent_before: Option<Intent>,
     before: Vec<NetworkPolicy>,
     after: Vec<NetworkPolicy>,
+    plugin_lag: PluginLag,
 }
 
 impl Default for Scene {
@@ -70,6 +71,7 @@ impl Default for Scene {
             intent_before: Some(allows(&["shop/web shop/db 5432"])),
             before: vec![right()],
             after: vec![deny()],
+            plugin_lag: PluginLag::default(),
         };
         scene.attempts("n1", WEB, DB, 10..=80);
         scene
@@ -163,6 +165,7 @@ impl Scene {
             policies_after: &self.after,
         };
         let inputs = EffectInputs {
+            plugin_lag: &self.plugin_lag,
             graph: known,
             recent: new,
             records: &records,
@@ -352,6 +355,33 @@ fn failures_in_the_first_seconds_of_a_pod_do_not_count() {
     assert_eq!(scene.remedy(), None);
     scene.started("db", 10 - NEW_POD);
     assert_eq!(scene.remedy(), Some(Remedy::RollBack));
+}
+
+#[test]
+fn where_the_plugin_needs_longer_a_new_pods_failures_say_nothing_for_longer() {
+    let mut scene = Scene::default().only(WEB, 10..=70);
+    scene.started("web", -NEW_POD);
+    assert_eq!(scene.remedy(), Some(Remedy::RollBack));
+    // Another pod's connections worked only 55 s after its start.
+    let attempt = |verdict, second: i64| FlowRecord {
+        first: at(second),
+        last: at(second),
+        ..nanoseg_graph::testing::record("10.244.1.6", "10.244.1.7:5432", verdict)
+    };
+    let records = [
+        attempt(Verdict::Refused, 55),
+        attempt(Verdict::Established, 56),
+    ];
+    let mut inventory = scene.inventory.clone();
+    for pod in &mut inventory.pods {
+        pod.network_up = Some(at(if pod.name == "api" { 0 } else { -3600 }));
+    }
+    let applied = std::collections::BTreeMap::from([(id("shop/db"), at(-10))]);
+    let mut lag = PluginLag::default();
+    lag.measure(records.iter(), &inventory, &applied, at(-60));
+    assert_eq!(lag.seconds(LagCause::PodStart, NEW_POD), 55);
+    scene.plugin_lag = lag;
+    assert_eq!(scene.remedy(), None);
 }
 
 #[test]

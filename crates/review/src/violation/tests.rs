@@ -226,6 +226,33 @@ fn where_plugins_check_before_translation_an_approved_attempt_needs_the_service_
 }
 
 mod late;
+
+#[test]
+fn a_client_through_a_node_is_denied_in_both_ways_if_it_was_answered_and_in_one_if_not() {
+    let seen = |verdicts: &[(Verdict, u64)], rules: &str| {
+        let mut built = Graph::default();
+        let mut edge = Edge::new(Protocol::Tcp, 8080);
+        edge.verdicts = verdicts.iter().copied().collect();
+        edge.services.insert("shop/api:80".into());
+        edge.enforced_from = cluster().node_addresses();
+        (edge.first, edge.last) = (Some(at(10)), Some(at(20)));
+        built.add_edge(&peer("203.0.113.7"), &peer("shop/api"), edge);
+        found(&built, &[of("shop/api", rules)], &[("shop/api", 0)]).len()
+    };
+    let nodes = "{ipBlock: {cidr: 172.18.0.0/24}}, {ipBlock: {cidr: 10.244.1.1/32}}, {ipBlock: {cidr: 10.244.2.1/32}}";
+    let only_nodes = format!("ingress: [{{from: [{nodes}]}}], egress: []");
+    let both = format!(
+        "ingress: [{{from: [{nodes}, {{ipBlock: {{cidr: 203.0.113.7/32}}}}]}}], egress: []"
+    );
+    assert_eq!((seen(WORKED, &both), seen(FAILED, &both)), (0, 0));
+    assert_eq!(
+        (seen(WORKED, &only_nodes), seen(FAILED, &only_nodes)),
+        (0, 1)
+    );
+    let nobody = "ingress: [], egress: []";
+    assert_eq!((seen(WORKED, nobody), seen(FAILED, nobody)), (2, 2));
+}
+
 #[test]
 fn who_never_answered_is_not_proposed_for_whoever_it_is() {
     use Verdict::{Established, Refused, Unanswered};

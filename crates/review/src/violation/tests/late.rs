@@ -263,7 +263,8 @@ fn what_turns_out_to_be_anothers_is_withdrawn_once_and_counts_no_more() {
     let web = testing::pod("shop", "web", "10.244.1.77", "n1", "app: web")
         .replace("name: web,", "name: web-new,");
     let graph = attempts(&peer("shop/web"), "10.244.1.77", (90, 99));
-    let withdrawn = ledger.withdraw(&[], &graph, &with(&[web.clone()]));
+    let inventory = with(&[web]);
+    let withdrawn = ledger.withdraw(&[], &graph, &inventory);
     let words: Vec<String> = withdrawn
         .iter()
         .map(|(was, now)| format!("{} | {now}", was.connection()))
@@ -273,7 +274,7 @@ fn what_turns_out_to_be_anothers_is_withdrawn_once_and_counts_no_more() {
         ["unknown-pod:10.244.1.77 → shop/db 5432/TCP | shop/web-new → shop/db 5432/TCP"]
     );
     assert_eq!(ledger.standing(), 0);
-    assert_eq!(ledger.withdraw(&[], &graph, &with(&[web])), []);
+    assert_eq!(ledger.withdraw(&[], &graph, &inventory), []);
     let kept = serde_json::to_string(&ledger).expect("JSON");
     assert_eq!(
         serde_json::from_str::<ViolationLedger>(&kept).expect("the ledger"),
