@@ -36,6 +36,7 @@ pub fn run(cluster: &RealCluster) {
     the_glass_is_broken_and_mended(cluster);
     remove(cluster);
     everything_works(cluster, PATIENCE);
+    super::helm::installs_upgrades_and_removes(cluster);
     cluster.judge();
 }
 
