@@ -304,7 +304,7 @@ fn a_temporary_opening_ends_by_itself(cluster: &RealCluster) {
         works.then_some(()).ok_or_else(|| "blocked".to_owned())
     });
     let status = cluster.olga(&["status", "-n", "shop"]).stdout;
-    if !status.contains("temporar") {
+    if !status.contains("open until") {
         cluster.fault(&format!(
             "status does not tell of the temporary opening:\n{status}"
         ));
