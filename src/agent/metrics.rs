@@ -3,7 +3,7 @@
 use crate::flow::{Loss, Observations, Source};
 use crate::listen::ConnectionMetrics;
 use crate::store::SpoolState;
-use crate::wire::register_build_info;
+use crate::wire::{register_build_info, register_process};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -115,6 +115,7 @@ impl Metrics {
         let seconds: Gauge<f64, AtomicU64> = Gauge::default();
         seconds.set(window.as_secs_f64());
         register_build_info(&mut self.registry);
+        register_process(&mut self.registry);
         let ports = self.registry.sub_registry_with_prefix("nanoseg_port");
         self.ports.register(ports);
         let r = self.registry.sub_registry_with_prefix("nanoseg_agent");

@@ -190,6 +190,8 @@ fn needs_attention(condition: &Condition) -> Option<String> {
     let is_well = match condition.type_.as_str() {
         "Ready" | "Adopted" => condition.status == "True",
         "Drifted" | "Degraded" => condition.status == "False",
+        // Without its resolver the next pod finds nobody.
+        "Observed" if condition.reason == "LookupsNotSeen" => false,
         "Covered" | "Exclusive" => condition.status == "True" || condition.reason == "NotEnforced",
         "WellFormed" | "WithinCeilings" | "Trusted" => condition.status == "True",
         _ => condition.status != "Unknown",
@@ -319,6 +321,55 @@ mod tests {
             ),
             observed_generation: None,
         }
+    }
+
+    #[test]
+    fn the_text_says_what_each_number_counts_and_what_workloads_wait_for() {
+        let waiting = |name: &str, message: &str| WaitingWorkload {
+            kind: "Deployment".into(),
+            name: name.into(),
+            message: message.into(),
+            ..WaitingWorkload::default()
+        };
+        let row = Row {
+            namespace: "shop".into(),
+            mode: Mode::Propose,
+            coverage: "92 % (16 of 17 workloads)".into(),
+            workloads: 17,
+            learned: 16,
+            enforced: 3,
+            open_proposals: 2,
+            violations: 0,
+            uncovered: 0,
+            pending_violations: 0,
+            attention: vec!["Degraded=True: web: rolled back".into()],
+            waiting: vec![waiting("db", "1 connection in 3 h from 1 client; waits")],
+            shared_findings: vec![SharedFindingLine {
+                code: "mutable-tag".into(),
+                workloads: 17,
+                of: 18,
+                message: "No digest.".into(),
+            }],
+        };
+        let text = render(&[row], Style::new(false));
+        for part in [
+            "EDGES SEEN  WORKLOADS  ENFORCED  PROPOSALS",
+            "92 % (16 of 17 workloads)         17         3          2",
+            "\nVIOLATIONS  connections that were tried",
+            "  mutable-tag (17 of 18 workloads): No digest.\n",
+            "\nshop\n  1 of 17 workloads have no proposal yet:\n    db (Deployment): 1 connection in 3 h from 1 client; \
+             waits\n  Degraded=True: web: rolled back\n",
+        ] {
+            assert!(text.contains(part), "{part:?} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn lookups_without_a_known_resolver_need_attention_and_other_gaps_of_the_view_do_not() {
+        let mut observed = condition("Observed", "False");
+        assert_eq!(needs_attention(&observed), None);
+        observed.reason = "LookupsNotSeen".into();
+        assert!(needs_attention(&observed).is_some());
     }
 
     #[test]

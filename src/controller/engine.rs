@@ -23,9 +23,11 @@ mod proven;
 mod publish;
 mod refusals;
 mod segments;
+mod single;
 mod state;
 mod status;
 mod trust;
+mod unseen_lookups;
 mod violations;
 mod waiting;
 

@@ -8,7 +8,7 @@ use crate::flow::{Applied, FlowBatch, Instance, IntakeUse, Loss, Observations, O
 use crate::listen::ConnectionMetrics;
 use crate::net::Timestamp;
 use crate::store::{Forgotten, StoreSize};
-use crate::wire::register_build_info;
+use crate::wire::{register_build_info, register_process};
 use prometheus_client::registry::Registry;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,6 +28,7 @@ impl Metrics {
     pub fn of_receiver(&self) -> Registry {
         let mut registry = Registry::default();
         register_build_info(&mut registry);
+        register_process(&mut registry);
         self.receiver.register(&mut registry);
         self.store.register(&mut registry);
         self.ports

@@ -28,6 +28,10 @@ use std::sync::Arc;
 /// The most records that wait for an update; with more, only a full build adds them.
 const MAX_PENDING: usize = 50_000;
 
+/// For how long after its end an answer counts, in seconds: programs keep answers beyond their time. The history has the
+/// names of folded edges for longer.
+const NAMES_KEPT: i64 = 24 * 3600;
+
 /// Flow records and the history before them.
 #[derive(Default)]
 pub struct LiveGraph {
@@ -132,7 +136,8 @@ impl LiveGraph {
             };
         }
         let ends = self.ends.with_explanations(&delta.ends);
-        let mut change = standing.learn(&delta, &self.history, &self.hot.between(ends));
+        let records = self.hot.between(ends);
+        let mut change = standing.learn(&delta, &self.history, &records, self.hot.views());
         if let Some(now) = latest(self.hot.views()) {
             change.graph.corroborate(self.hot.views(), now);
         }
@@ -192,10 +197,11 @@ impl LiveGraph {
         self.index();
     }
 
-    /// Merges records that are some minutes old, and forgets edges that were last seen before `before` or are beyond
+    /// Merges records that are some minutes old, and forgets names of a day ago and edges that were last seen before `before` or are beyond
     /// `most` (rule: bounded-memory).
     pub fn tidy(&mut self, inventory: &Inventory, now: Timestamp, before: Timestamp, most: usize) {
         self.hot.condense(&address_epochs(inventory), now);
+        self.hot.forget_names(now.plus_secs(-NAMES_KEPT));
         self.history.forget(before, most);
         self.index();
     }

@@ -255,7 +255,10 @@ fn findings(review: &Impact, is_live: bool) -> Markup {
             vec![
                 severity(&one.severity),
                 text(&one.subject),
-                text(&one.message),
+                html! {
+                    (one.message)
+                    @if one.shared { " (as nearly all workloads, so it raises no risk)" }
+                },
                 text(remedy(&one.code)),
             ]
         })

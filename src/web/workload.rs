@@ -37,15 +37,17 @@ pub fn list(frame: &Frame, view: &View) -> String {
     let header = [
         "workload",
         "kind",
-        "in",
-        "out",
-        ">one hop",
-        ">blast radius",
+        "incoming",
+        "outgoing",
+        ">reached directly",
+        ">reached in the end",
         ">as proposed",
     ];
     let body = html! {
         p {
-            "The blast radius: how many other workloads a break-in reaches in the end, over connections that policies allow."
+            "Incoming and outgoing: whether policies isolate the pods in that direction. Reached in the end (the blast "
+            "radius): how many other workloads a break-in reaches over connections that policies allow, now and if all "
+            "open proposals were approved."
         }
         "\n"
         (table(&header, &rows))
@@ -411,6 +413,34 @@ mod tests {
     use crate::web::ViewInputs;
     use k8s_openapi::api::networking::v1::NetworkPolicy;
     use kube::ResourceExt;
+
+    #[test]
+    fn a_workload_without_a_proposal_shows_what_it_waits_for() {
+        let id = WorkloadId {
+            namespace: "shop".into(),
+            name: "db".into(),
+            kind: "Deployment".into(),
+        };
+        let message = "1 connection in 3 h from 1 client; waits for more".to_owned();
+        let given = ViewInputs {
+            waiting: BTreeMap::from([(id.clone(), message.clone())]),
+            ..ViewInputs::default()
+        };
+        let view = View::new(given).expect("a view");
+        let frame = Frame {
+            root: "/".into(),
+            subject: "test".into(),
+            version: 1,
+            problem: None,
+        };
+        let list = waiting(&frame, &view).into_string();
+        assert!(
+            list.contains("No proposal yet") && list.contains(&message),
+            "{list}"
+        );
+        let page = one(&frame, &view, &id, &BTreeMap::new());
+        assert!(page.contains(&message), "{page}");
+    }
 
     #[test]
     fn policies_that_nanoseg_neither_manages_nor_proposes_are_foreign() {

@@ -56,8 +56,7 @@ fn converted() -> String {
         scans: seen.scans.into_iter().map(|(_, scan)| scan).collect(),
         names: seen.names.drain(),
         other: seen.other,
-        losses: Default::default(),
-        node_addresses: Default::default(),
+        ..Observations::default()
     };
     flow_log::write_slice(&"".into(), &slice)
 }

@@ -35,6 +35,7 @@ mod live;
 mod logs;
 mod metrics;
 mod node;
+mod node_addresses;
 mod operator;
 mod page;
 mod places;

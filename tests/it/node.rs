@@ -4,6 +4,7 @@
 
 mod cluster;
 mod day;
+mod helm;
 mod install;
 mod life;
 mod long;
@@ -17,4 +18,15 @@ fn a_day_after_approve_is_uneventful() {
         return;
     };
     day::run(&cluster);
+}
+
+#[test]
+fn policies_of_ipv6_and_of_both_families_are_enforced() {
+    for family in ["ipv6", "dual"] {
+        let Some(cluster) = RealCluster::start(family) else {
+            return;
+        };
+        day::until_enforced(&cluster);
+        cluster.say(family);
+    }
 }

@@ -180,6 +180,7 @@ impl Aggregate {
         for (node, times) in other.views {
             self.views.entry(node).or_default().merge(&times);
         }
+        self.node_addresses.merge(&other.node_addresses);
     }
 
     /// Adds one observer's record.
@@ -240,6 +241,11 @@ impl Aggregate {
         let first = first.map(FlowRecord::believed_first).min()?;
         let last = self.records.values().map(|record| record.last).max()?;
         Some((first, last))
+    }
+
+    /// Forgets names that no answer has held since `before`.
+    pub fn forget_names(&mut self, before: Timestamp) {
+        self.names.forget(before);
     }
 
     /// Names under which addresses were looked up.

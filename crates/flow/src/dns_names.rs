@@ -140,6 +140,16 @@ impl NameTable {
         }
     }
 
+    /// Forgets names that no answer has held since `before`: else those of clients that are gone would fill the room of
+    /// those that are there (rule: bounded-memory).
+    pub fn forget(&mut self, before: Timestamp) {
+        self.entries.retain(|_, entries| {
+            entries.retain(|entry| entry.until >= before);
+            !entries.is_empty()
+        });
+        self.names = self.entries.values().map(Vec::len).sum();
+    }
+
     /// Removes all entries and returns them in order.
     pub fn drain(&mut self) -> Vec<(IpAddr, NameEntry)> {
         let mut list: Vec<_> = std::mem::take(&mut self.entries)

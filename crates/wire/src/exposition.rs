@@ -6,8 +6,11 @@
 //!
 //! Source: <https://prometheus.io/docs/instrumenting/exposition_formats/>, OpenMetrics 1.0.
 
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 use std::collections::BTreeSet;
 
@@ -23,6 +26,41 @@ pub fn register_build_info(registry: &mut Registry) {
     info.get_or_create(&version).set(1);
     let help = "Always 1; the label is the version that runs";
     registry.register("nanoseg_build_info", help, info);
+}
+
+/// Adds `nanoseg_process_resident_memory_bytes`, as the kernel counts it when it is asked for.
+pub fn register_process(registry: &mut Registry) {
+    registry.register_collector(Box::new(Process));
+}
+
+/// The process, as `/proc` has it.
+#[derive(Debug)]
+struct Process;
+
+impl Collector for Process {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        // Not on Linux: it is left out.
+        let Some(bytes) = resident_bytes() else {
+            return Ok(());
+        };
+        let metric = encoder.encode_descriptor(
+            "nanoseg_process_resident_memory_bytes",
+            "Memory of the process that is in RAM",
+            None,
+            MetricType::Gauge,
+        )?;
+        ConstGauge::new(bytes).encode(metric)
+    }
+}
+
+/// VmRSS of `/proc/self/status` (proc_pid_status(5)), which is in KiB.
+fn resident_bytes() -> Option<i64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: i64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib.saturating_mul(1024))
 }
 
 /// Returns true if a request's `Accept` header asks for OpenMetrics.

@@ -19,7 +19,7 @@ pub use convert::{
     MAX_BATCH_BYTES, MAX_DECODED_BYTES, MAX_ITEMS, SCHEMA, WireError, decode, encode,
 };
 pub use delivery::{Delivery, DeliveryError};
-pub use exposition::{register_build_info, to_prometheus};
+pub use exposition::{register_build_info, register_process, to_prometheus};
 pub use grpc::{
     AgentIdentity, Authenticator, GrpcDelivery, GrpcSettings, Incoming, Refusal, Server,
     ServerError, ServerSettings,

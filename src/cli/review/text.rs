@@ -210,7 +210,15 @@ impl Printer {
                 "warning" => self.style.yellow(&severity),
                 _ => severity,
             };
-            let rest = format!("{}  {} {}", finding.code, finding.subject, finding.message);
+            let shared = if finding.shared {
+                " (as nearly all workloads, so it raises no risk)"
+            } else {
+                ""
+            };
+            let rest = format!(
+                "{}  {} {}{shared}",
+                finding.code, finding.subject, finding.message
+            );
             self.line(&format!("  {severity} {}", clean(&rest)));
         }
     }
@@ -325,7 +333,8 @@ impl Printer {
                 "  {program} approve {name} -n {namespace} --except '{named}' --reason …"
             )));
         }
-        if proposal.spec.base.is_some() && review.lost_total == 0 && review.gained_total > 0 {
+        let closes = review.lost_total + review.would_block_total;
+        if proposal.spec.base.is_some() && closes == 0 && review.gained_total > 0 {
             self.line(&clean(&format!(
                 "  {program} approve {name} -n {namespace} --for 2h --reason …"
             )));

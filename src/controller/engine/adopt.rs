@@ -14,6 +14,9 @@ use crate::review::{self, Assessment, ImpactInputs, WorkloadState, selected_work
 use k8s_openapi::api::networking::v1::NetworkPolicySpec;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// How many of them the log names.
+const SHOWN: usize = 10;
+
 /// The names of unknown policies, by namespace.
 pub type UnknownPolicies = BTreeMap<String, BTreeSet<String>>;
 
@@ -40,6 +43,31 @@ pub fn find(engine_state: &EngineState, observation: &Observation) -> UnknownPol
         }
     }
     unknown
+}
+
+/// What the log says about them; `None`: there are none.
+pub fn words(unknown: &UnknownPolicies) -> Option<String> {
+    let names = || {
+        let all = unknown.iter();
+        all.flat_map(|(namespace, names)| names.iter().map(move |name| (namespace, name)))
+    };
+    let count = names().count();
+    let some: Vec<String> = names()
+        .take(SHOWN)
+        .map(|(namespace, name)| format!("{namespace}/{name}"))
+        .collect();
+    let more = match count.saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (count > 0).then(|| {
+        format!(
+            "policies of an earlier installation are in force, and the state does not know them: {}{more}; they stay as they \
+             are until somebody decides: in a namespace with a Segmentation of mode Propose or Enforce a proposal offers to \
+             adopt each, elsewhere delete those that nobody wants",
+            some.join(", ")
+        )
+    })
 }
 
 /// The findings about them: they are in the proposals of their workloads.
@@ -182,4 +210,28 @@ fn assess(
     let shared = observation.shared.codes_for(&id.namespace);
     assessment.impact.mark_shared(id, &shared);
     Ok(assessment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_names_some_of_the_policies_that_nobody_approved_and_what_to_do() {
+        assert_eq!(words(&UnknownPolicies::new()), None);
+        let names = |count: usize| (0..count).map(|n| format!("nanoseg-{n:02}")).collect();
+        let unknown =
+            UnknownPolicies::from([("bank".into(), names(1)), ("shop".into(), names(12))]);
+        let words = words(&unknown).unwrap();
+        for part in [
+            "bank/nanoseg-00",
+            "shop/nanoseg-08",
+            "and 3 more",
+            "adopt",
+            "delete",
+        ] {
+            assert!(words.contains(part), "{words}");
+        }
+        assert!(!words.contains("shop/nanoseg-09"), "{words}");
+    }
 }

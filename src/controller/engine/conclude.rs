@@ -83,7 +83,14 @@ impl Engine {
         let open = uncovered.values();
         let open = open.flat_map(|one| one.findings(&observation.inventory));
         view.findings.extend(open);
-        self.unknown = adopt::find(engine_state, observation);
+        let unknown = adopt::find(engine_state, observation);
+        // (rule: unknown-policy-is-adopted)
+        if unknown != self.unknown
+            && let Some(words) = adopt::words(&unknown)
+        {
+            tracing::warn!("{words}");
+        }
+        self.unknown = unknown;
         let unknown = adopt::findings(observation, &self.unknown);
         view.findings.extend(unknown);
         let mut in_force = InForce::build(engine_state, observation);

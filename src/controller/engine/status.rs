@@ -12,6 +12,7 @@ use super::propose;
 use super::publish::Published;
 use super::state::{EngineState, SegmentState};
 use super::trust;
+use super::unseen_lookups;
 use super::violations;
 use super::waiting;
 use crate::cluster::live::{Kind, Malformed, Writer};
@@ -355,8 +356,12 @@ fn observed(engine_state: &EngineState, namespace: &str, around: &Circumstances<
         reason,
         message,
     };
+    let lookups = unseen_lookups::of(namespace, around.observation);
     match (unseen.is_empty(), open.is_empty()) {
-        (true, true) => fact(true, "InView", String::new()),
+        (true, true) if lookups.is_unresolved => {
+            fact(false, "LookupsNotSeen", lookups.said.join(". "))
+        }
+        (true, true) => fact(true, "InView", lookups.said.join(". ")),
         (true, false) => fact(false, "LeftOpen", open.join(". ")),
         (false, _) => {
             let nodes: Vec<&str> = unseen.iter().map(String::as_str).take(10).collect();

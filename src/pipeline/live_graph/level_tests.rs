@@ -56,6 +56,24 @@ fn traffic(seconds: i64, number: u64) -> FlowBatch {
 }
 
 #[test]
+fn names_of_clients_that_are_gone_make_room_for_those_that_are_there() {
+    let mut live = LiveGraph::default();
+    live.apply(traffic(0, 1));
+    let old = live.hot().names().listing().len();
+    assert!(old > 0);
+    let day = NAMES_KEPT + 60;
+    live.apply(traffic(day, 2));
+    live.tidy(&cluster(), at(day), at(-3600), 20_000);
+    let kept = live.hot().names().listing().len();
+    assert!(
+        kept < 2 * old && kept > 0,
+        "{kept} of {old} and as many new ones"
+    );
+    let all = live.hot().names().listing();
+    assert!(all.iter().all(|(_, entry)| entry.from >= at(day)));
+}
+
+#[test]
 fn what_is_kept_of_ordinary_traffic_levels_off_within_half_an_hour() {
     let inventory = Arc::new(cluster());
     let mut live = LiveGraph::default();

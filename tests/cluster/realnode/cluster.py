@@ -27,7 +27,7 @@ RESOLVER = """.:53 {{
 
 
 class RealCluster:
-    def __init__(self, work, images, family, nodes, cgroup):
+    def __init__(self, work, images, family, nodes):
         self.programs = components()
         environment = {"PATH": f"{self.programs}:{os.environ['PATH']}:/usr/sbin:/sbin", "HOME": str(work), "LANG": "C.UTF-8"}
         self.places = Network(work, environment)
@@ -35,7 +35,7 @@ class RealCluster:
         self.work, self.images = work, images
         self.keys = Authority(work / "keys", self.layout.api_server)
         self.control = control.ControlPlane(self.places, self.layout, self.keys, self.programs)
-        self.nodes = {name: RealNode(name, self.places, self.layout, self.keys, self.programs, cgroup)
+        self.nodes = {name: RealNode(name, self.places, self.layout, self.keys, self.programs)
                       for name in self.layout.nodes}
 
     # -- the start
@@ -102,7 +102,7 @@ class RealCluster:
 
     def do_call(self, place, targets, every="1s", log="caller"):
         """Somebody outside of the cluster, or on a node, who keeps calling."""
-        self.places.start(place, [self.programs / "workload", "-call", targets, "-every", every], log)
+        self.places.start(place, [self.programs / "workload", "-call", targets, "-every", every], f"caller-{log}")
 
     def do_serving_pair(self, names):
         """A server's certificate of the cluster's authority."""
@@ -111,15 +111,16 @@ class RealCluster:
                 "authority": str(self.keys.path("ca.crt"))}
 
     def do_calls(self):
-        """The last outcome of each pod's calls of each target, of the pods whose logs are there."""
+        """The last outcome of each pod's calls of each target, of the pods whose logs are there, and of `do_call`'s."""
+        logs = [("/".join(log.parts[-3].split("_")[:2]), log) for node in self.nodes.values()
+                for log in (node.disk / "pods").glob("*/*/*.log")]
+        logs += [(f"outside/{log.stem.removeprefix('caller-')}", log) for log in self.work.glob("caller-*.log")]
         latest = defaultdict(dict)
-        for node in self.nodes.values():
-            for log in (node.disk / "pods").glob("*/*/*.log"):
-                pod = "/".join(log.parts[-3].split("_")[:2])
-                for line in tail(log):
-                    if match := CALL.search(line):
-                        when, outcome, target = match.groups()
-                        latest[pod][target] = [int(when), outcome]
+        for caller, log in logs:
+            for line in tail(log):
+                if match := CALL.search(line):
+                    when, outcome, target = match.groups()
+                    latest[caller][target] = [int(when), outcome]
         return {"calls": latest}
 
     def do_restart(self, node, program):
@@ -165,7 +166,7 @@ class RealCluster:
             str(self.work), folder)
 
 
-CALL = re.compile(r"stdout F (\d+) (ok|fail) (\S+)")
+CALL = re.compile(r"(?:^|stdout F )(\d+) (ok|fail) (\S+)")
 
 
 def tail(path, count=8192):
@@ -190,8 +191,9 @@ class Network(Places):
         self.batch(OUTSIDE, "link add br0 type bridge", "link set br0 up",
                    *(f"addr add {r.host(UPLINK)}/{r.bits} dev br0{nodad(r)}" for r in layout.ranges),
                    *(f"addr add {address}/{32 if r.family == 4 else 128} dev lo" for r in layout.ranges for address in r.outside),
-                   # Who calls from outside has the customer's address: before the routes of the kernel.
-                   *(f"route add {r.network} dev br0 src {r.outside[1]} metric 1" for r in layout.ranges))
+                   # Who calls from outside has the customer's address, not that of the kernel's own route.
+                   *(f"route {'replace' if r.family == 4 else 'add'} {r.network} dev br0 src {r.outside[1]}"
+                     f"{' metric 1' if r.family == 6 else ''}" for r in layout.ranges))
         sysctl(self.prefix + OUTSIDE, {"ipv4/ip_forward": 1, "ipv6/conf/all/forwarding": 1})
         self.attach(control.PLACE, layout)
         for node in layout.nodes:

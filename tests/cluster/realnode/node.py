@@ -22,9 +22,8 @@ state = "/run/containerd"
 
 
 class RealNode:
-    def __init__(self, name, places, layout, keys, programs, cgroup):
+    def __init__(self, name, places, layout, keys, programs):
         self.name, self.places, self.layout, self.keys, self.programs = name, places, layout, keys, programs
-        self.cgroup = f"/{cgroup}/{name}"
         self.disk = places.work / name
         self.addresses = layout.node(name)
         self.running = {}
@@ -61,8 +60,8 @@ class RealNode:
             "tlsCertFile": str(key(f"{self.name}-serving.crt")), "tlsPrivateKeyFile": str(key(f"{self.name}-serving.key")),
             "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
             "volumePluginDir": f"{self.disk}/plugins", "podLogsDir": f"{self.disk}/pods", "maxPods": 100,
-            # cgroup v1, and no right to more than a subtree of it.
-            "failCgroupV1": False, "cgroupDriver": "cgroupfs", "cgroupsPerQOS": False, "cgroupRoot": self.cgroup,
+            # cgroup v1, without what needs systemd's slices.
+            "failCgroupV1": False, "cgroupDriver": "cgroupfs", "cgroupsPerQOS": False,
             "enforceNodeAllocatable": [], "failSwapOn": False, "imageGCHighThresholdPercent": 100,
             "evictionHard": {"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%",
                              "nodefs.inodesFree": "1%"},

@@ -10,6 +10,22 @@ from pathlib import Path
 
 from testbed.machine import TestMachine
 
+CGROUPS = Path("/sys/fs/cgroup")
+FLAGS = {"rw", "ro", "relatime", "noatime", "nosuid", "nodev", "noexec", "xattr", "clone_children"}
+
+# A node's cgroups are below one of its own, which is the root for it: else it takes other nodes' containers, and those
+# from before its boot, for its own. With cgroup v1 a cgroup without processors holds no process.
+JOIN = """set -e
+for top in {tops}; do
+    mkdir -p $top/{cgroup}
+    for file in cpuset.cpus cpuset.mems; do
+        [ ! -e $top/$file ] || for folder in $top/{first} $top/{cgroup}; do cat $top/$file > $folder/$file; done
+    done
+    echo $$ > $top/{cgroup}/cgroup.procs
+done
+exec "$@"
+"""
+
 # What a node changes in the file system is in its own folder: /var/lib is laid over this machine's, the rest is empty.
 MOUNTS = """set -e
 mount --make-rprivate /
@@ -25,9 +41,30 @@ mount --make-rshared /
 """
 
 
+def hierarchies():
+    """The mounts of cgroup v1 and their options."""
+    for line in Path("/proc/mounts").read_text().splitlines():
+        _, top, kind, options, *_ = line.split()
+        if kind == "cgroup":
+            yield top, ",".join(o for o in options.split(",") if o not in FLAGS and not o.startswith("release_agent"))
+
+
+def remove_cgroup(top):
+    for folder, _, _ in os.walk(top, topdown=False):
+        for _ in range(50):                             # until the kernel has ended the last process in it
+            try:
+                os.rmdir(folder)
+                break
+            except FileNotFoundError:
+                break
+            except OSError:
+                time.sleep(0.1)
+
+
 class Places(TestMachine):
     def __init__(self, work, environment):
         super().__init__(work)
+        self.hierarchies = list(hierarchies())
         self.environment = environment
         self.first = {}                         # place -> its first process, and what enters it
 
@@ -38,12 +75,14 @@ class Places(TestMachine):
 
     def begin_place(self, name, disk=None):
         """The first process of a place whose network namespace there is already."""
-        mounts = ""
+        mounts, join, cgroup = "", [], []
         if disk:
+            join, cgroup = self.join_cgroup(name)
             disk.mkdir(parents=True, exist_ok=True)
             boot = self.work / f"{name}.boot"
             boot.write_text(Path("/proc/sys/kernel/random/uuid").read_text())   # another one after each reboot
-            mounts = MOUNTS.format(disk=disk, boot=boot)
+            mounts = MOUNTS.format(disk=disk, boot=boot) + "".join(
+                f"umount {top}\nmount -t cgroup -o {options} cgroup {top}\n" for top, options in self.hierarchies)
         begun = self.work / f"{name}.begun"
         begun.unlink(missing_ok=True)
         # `wait` also ends what lost its parent.
@@ -51,8 +90,8 @@ class Places(TestMachine):
         log = self.work / f"{name}.log"
         with open(log, "ab") as output:
             process = subprocess.Popen(
-                ["nsenter", f"--net=/run/netns/{self.prefix}{name}", "unshare", "--mount", "--propagation=private", "--pid",
-                 "--fork", "--kill-child", "--mount-proc", "sh", "-c", script],
+                [*join, "nsenter", f"--net=/run/netns/{self.prefix}{name}", "unshare", *cgroup, "--mount", "--propagation=private",
+                 "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", script],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, env=self.environment)
         self.wait_until(lambda: begun.exists() or process.poll() is not None, 20, f"{name} begins")
         if process.poll() is not None:
@@ -60,6 +99,15 @@ class Places(TestMachine):
         inside = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0]
         self.first[name] = (process, inside)
         (self.work / f"{name}.pid").write_text(inside)
+
+    def join_cgroup(self, name):
+        """What starts a program in a place's cgroup, and the option that makes it the root. Nothing with cgroup v2, where
+        a cgroup with others below it holds no process."""
+        if not self.hierarchies:
+            return [], []
+        script = JOIN.format(tops=" ".join(top for top, _ in self.hierarchies), cgroup=f"{self.work.name}/{name}",
+                             first=self.work.name)
+        return ["sh", "-c", script, "sh"], ["--cgroup"]
 
     def end_place(self, name):
         """Everything in it dies, its network namespace stays."""
@@ -69,6 +117,8 @@ class Places(TestMachine):
         except ProcessLookupError:
             pass
         process.wait()
+        for top, _ in self.hierarchies:
+            remove_cgroup(Path(top) / self.work.name / name)
 
     def enter(self, name):
         return ["nsenter", "-t", self.first[name][1], "-m", "-n", "-p", "--"]

@@ -13,6 +13,8 @@ pub struct RealCluster {
     pub ready: Value,
     folder: tempfile::TempDir,
     begun: Instant,
+    /// What was not as it must be; the day goes on.
+    faults: RefCell<Vec<String>>,
 }
 
 struct Process {
@@ -102,6 +104,7 @@ impl RealCluster {
             process: RefCell::new(process),
             folder,
             begun,
+            faults: RefCell::default(),
         })
     }
 
@@ -170,6 +173,34 @@ impl RealCluster {
         self.run_as("olga", &["operators"], "control", &command)
     }
 
+    /// Notes something that is not as it must be. The day goes on, so that it shows all of it.
+    pub fn fault(&self, what: &str) {
+        self.say(&format!("FAULT: {what}"));
+        self.faults.borrow_mut().push(what.to_owned());
+    }
+
+    /// Ends the day.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there was a fault.
+    pub fn judge(&self) {
+        let faults = self.faults.borrow();
+        assert!(
+            faults.is_empty(),
+            "{} faults:\n{}",
+            faults.len(),
+            faults.join("\n")
+        );
+    }
+
+    /// Waits until `check` is content; notes a fault with its last reason after `patience`.
+    pub fn hope(&self, patience: Duration, what: &str, check: impl Fn() -> Result<(), String>) {
+        if let Err(why) = Self::wait(patience, check) {
+            self.fault(&format!("no {what} within {patience:?}: {why}"));
+        }
+    }
+
     /// Waits until `check` returns a value.
     ///
     /// # Panics
@@ -181,14 +212,16 @@ impl RealCluster {
         what: &str,
         check: impl Fn() -> Result<T, String>,
     ) -> T {
+        Self::wait(patience, check)
+            .unwrap_or_else(|why| panic!("no {what} within {patience:?}: {why}"))
+    }
+
+    fn wait<T>(patience: Duration, check: impl Fn() -> Result<T, String>) -> Result<T, String> {
         let deadline = Instant::now() + patience;
         loop {
             match check() {
-                Ok(value) => return value,
-                Err(why) => assert!(
-                    Instant::now() < deadline,
-                    "no {what} within {patience:?}: {why}"
-                ),
+                Err(_) if Instant::now() < deadline => {}
+                found => return found,
             }
             std::thread::sleep(Duration::from_millis(500));
         }

@@ -98,6 +98,8 @@ pub fn allowed(cluster: &RealCluster, policies: &[Value]) -> BTreeSet<String> {
         .map(|policy| serde_json::from_value(policy.clone()).expect("a policy"))
         .collect();
     let name = |end: &ConnectivityEnd| match end {
+        // In its node's network: who lets the node in lets it in.
+        ConnectivityEnd::Workload(id) if id.name == "nanoseg-agent" => "outside".into(),
         ConnectivityEnd::Workload(id) => format!("{}/{}", id.namespace, id.name),
         ConnectivityEnd::Outside(_) => "outside".into(),
     };
@@ -113,44 +115,54 @@ pub fn allowed(cluster: &RealCluster, policies: &[Value]) -> BTreeSet<String> {
         .collect()
 }
 
-/// Waits until every pod is ready and the last of each pod's calls was good, made after this moment.
+/// Waits until every pod is ready and the last of everybody's calls was good, made after this moment; the customer's too.
 pub fn everything_works(cluster: &RealCluster, patience: Duration) {
     let since = jiff::Timestamp::now().as_second();
-    cluster.until(patience, "quiet shop", || {
-        let pods = cluster.get(&["pods", "-n", "shop"])?;
-        let pods = [pods, cluster.get(&["pods", "-n", "monitoring"])?].concat();
+    cluster.hope(patience, "shop that works", || {
         let calls = cluster.tell(json!({"do": "calls"}));
-        let mut late = Vec::new();
-        for pod in &pods {
-            let text = |path: &str| {
-                pod.pointer(path)
-                    .and_then(Value::as_str)
-                    .unwrap_or_default()
-            };
-            let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
-            if text("/status/phase") == "Succeeded" || text("/metadata/labels/app") == "feed" {
-                continue;
-            }
-            if text("/status/phase") != "Running"
-                || pod.pointer("/metadata/deletionTimestamp").is_some()
-            {
-                late.push(format!("{name} is {}", text("/status/phase")));
-                continue;
-            }
-            let made = calls["calls"][format!("{namespace}/{name}")].as_object();
-            let calling = text("/spec/containers/0/args/0") == "-call"
-                || text("/spec/containers/0/args/2") == "-call";
-            if calling && made.is_none() {
-                late.push(format!("{name} made no call"));
-            }
-            for (target, last) in made.into_iter().flatten() {
-                let good = last[0].as_i64() > Some(since) && last[1] == "ok";
-                if !good {
-                    late.push(format!("{name} → {target}: {last}, now {since}"));
-                }
-            }
+        let calls = &calls["calls"];
+        let mut late = bad_calls("outside/customer", calls, since);
+        for namespace in NAMESPACES {
+            let pods = cluster.get(&["pods", "-n", namespace])?;
+            let troubles = pods.iter().flat_map(|pod| troubles(pod, calls, since));
+            late.extend(troubles);
         }
         let none = late.is_empty();
         none.then_some(()).ok_or_else(|| late.join("; "))
     });
+}
+
+/// Returns why a pod is not as it must be. Those of the CronJob come and go.
+fn troubles(pod: &Value, calls: &Value, since: i64) -> Vec<String> {
+    let text = |path: &str| {
+        let value = pod.pointer(path).and_then(Value::as_str);
+        value.unwrap_or_default()
+    };
+    if text("/metadata/labels/app") == "feed" {
+        return Vec::new();
+    }
+    let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
+    let phase = text("/status/phase");
+    if phase != "Running" || pod.pointer("/metadata/deletionTimestamp").is_some() {
+        return vec![format!("{name} is {phase}, or is being deleted")];
+    }
+    let arguments = pod.pointer("/spec/containers/0/args");
+    let mut arguments = arguments.and_then(Value::as_array).into_iter().flatten();
+    if arguments.any(|word| word == "-call") {
+        bad_calls(&format!("{namespace}/{name}"), calls, since)
+    } else {
+        Vec::new()
+    }
+}
+
+/// Returns the calls of one caller that were not made since a time, or were not good.
+fn bad_calls(caller: &str, calls: &Value, since: i64) -> Vec<String> {
+    let Some(made) = calls[caller].as_object() else {
+        return vec![format!("{caller} made no call")];
+    };
+    let bad = made
+        .iter()
+        .filter(|(_, last)| last[0].as_i64() <= Some(since) || last[1] != "ok");
+    bad.map(|(target, last)| format!("{caller} → {target}: {last} at {since}"))
+        .collect()
 }
