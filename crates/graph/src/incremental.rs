@@ -204,24 +204,29 @@ impl IncrementalGraph {
 
     /// Decides anew for whom name lookups are implied (rule: dns-not-observed): who was seen to ask needs none implied any
     /// more, and shows its neighbours whom they ask. Returns the edges that changed.
-    fn renew_lookups(
-        &mut self,
-        attribution: &Attribution<'_>,
-        views: &Views,
-    ) -> BTreeSet<EdgeKey> {
+    fn renew_lookups(&mut self, attribution: &Attribution<'_>, views: &Views) -> BTreeSet<EdgeKey> {
         let implied = self.options.implied_lookups;
         let changed = lookups::renew(&mut self.edges, implied, attribution, views);
         for key in &changed {
             let callers = self.callers.entry(key.1.clone()).or_default();
             callers.insert((key.0.clone(), key.2, key.3));
             let over_udp = (key.0.clone(), key.1.clone(), Protocol::Udp, key.3);
-            let Some(edge) = self.edges.get(&over_udp).filter(|_| self.options.implied_dns) else {
+            let Some(edge) = self
+                .edges
+                .get(&over_udp)
+                .filter(|_| self.options.implied_dns)
+            else {
                 continue;
             };
             // What was implied for one reason may be for the other now.
             let mut few = Edges::from([(over_udp, edge.clone())]);
             let over_tcp = (key.0.clone(), key.1.clone(), Protocol::Tcp, key.3);
-            few.extend(self.edges.get(&over_tcp).cloned().map(|edge| (over_tcp, edge)));
+            few.extend(
+                self.edges
+                    .get(&over_tcp)
+                    .cloned()
+                    .map(|edge| (over_tcp, edge)),
+            );
             implied_edges::add_dns_over_tcp(&mut few);
             self.edges.extend(few);
         }

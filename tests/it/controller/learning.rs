@@ -44,14 +44,27 @@ fn a_workload_says_what_it_waits_for_until_its_pooled_connection_was_seen_in_eno
     agent.pool(&world, ("api", "db", 5432), 50);
     let proposal = world.open("db");
     let coverage = proposal.spec.review.coverage;
-    assert!(coverage.is_some_and(|percent| percent >= 95), "{coverage:?}");
+    assert!(
+        coverage.is_some_and(|percent| percent >= 95),
+        "{coverage:?}"
+    );
     agent.see(&world, ("api", "web", 8080), Verdict::Established, 1);
     let young = until_waiting(cluster, &world, "web", |one| one.connections == 1);
-    assert!(young.waits_for.contains(&WaitReason::SecondSight), "{young:?}");
-    assert!(young.message.contains("1 connection in"), "{}", young.message);
+    assert!(
+        young.waits_for.contains(&WaitReason::SecondSight),
+        "{young:?}"
+    );
+    assert!(
+        young.message.contains("1 connection in"),
+        "{}",
+        young.message
+    );
     let olga = Person::new(cluster, &world, "olga", Some("viewer"));
     let said = olga.says(0, &["proposals"]);
     assert!(said.contains("no proposal yet"), "{said}");
     let said = olga.says(0, &["status"]);
-    assert!(said.contains("web (") && said.contains("; waits "), "{said}");
+    assert!(
+        said.contains("web (") && said.contains("; waits "),
+        "{said}"
+    );
 }
