@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// The time that the shop may need until it works again: image, address, readiness, the plugin's rules.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// An event of a day, and its name.
 pub type Event = (&'static str, fn(&RealCluster));
