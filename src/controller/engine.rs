@@ -23,6 +23,7 @@ mod proven;
 mod publish;
 mod refusals;
 mod segments;
+mod single;
 mod state;
 mod status;
 mod trust;

@@ -434,7 +434,10 @@ mod tests {
             problem: None,
         };
         let list = waiting(&frame, &view).into_string();
-        assert!(list.contains("No proposal yet") && list.contains(&message), "{list}");
+        assert!(
+            list.contains("No proposal yet") && list.contains(&message),
+            "{list}"
+        );
         let page = one(&frame, &view, &id, &BTreeMap::new());
         assert!(page.contains(&message), "{page}");
     }

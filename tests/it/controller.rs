@@ -3,6 +3,7 @@
 
 pub mod agent;
 mod late;
+mod learning;
 mod memory;
 mod observers;
 pub mod operator;

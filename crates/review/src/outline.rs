@@ -20,9 +20,11 @@ pub struct OutlineLine {
 pub fn allowed(own: &str, evidence: &[EvidenceLine]) -> Vec<OutlineLine> {
     let mut ports: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
     for one in evidence {
-        let (direction, end) = match one.server == own && one.client != own {
-            true => ("in", one.client.as_str()),
-            false => ("out", one.server.as_str()),
+        let is_called = one.server == own && one.client != own;
+        let (direction, end) = if is_called {
+            ("in", one.client.as_str())
+        } else {
+            ("out", one.server.as_str())
         };
         ports.entry((direction, end)).or_default().insert(&one.port);
     }
@@ -63,11 +65,11 @@ pub fn closed(review: &Impact) -> Vec<OutlineLine> {
             OutlineLine {
                 direction,
                 ends: format!("{word} {}{place}", ends.join(", ")),
-                ports: match all_ports {
-                    true => "all ports",
-                    false => "the ports that it does not allow",
-                }
-                .to_owned(),
+                ports: if all_ports {
+                    "all ports".to_owned()
+                } else {
+                    "the ports that it does not allow".to_owned()
+                },
             }
         };
     places.into_iter().map(line).collect()

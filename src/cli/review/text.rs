@@ -333,7 +333,8 @@ impl Printer {
                 "  {program} approve {name} -n {namespace} --except '{named}' --reason …"
             )));
         }
-        if proposal.spec.base.is_some() && review.lost_total == 0 && review.gained_total > 0 {
+        let closes = review.lost_total + review.would_block_total;
+        if proposal.spec.base.is_some() && closes == 0 && review.gained_total > 0 {
             self.line(&clean(&format!(
                 "  {program} approve {name} -n {namespace} --for 2h --reason …"
             )));

@@ -3,15 +3,14 @@
 
 use super::in_force::InForce;
 use super::observation::Observation;
-use super::open_directions;
 use super::propose::{coverage, risks};
 use super::refusals::connection;
+use super::single;
 use super::state::EngineState;
 use crate::evaluate::{HostNetwork, difference};
 use crate::graph::{Peer, Requirement, Requiring};
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
-use crate::pipeline::synthesise_and_prove;
 use crate::record::Connection;
 use crate::review::{
     Amendment, Assessment, ImpactInputs, IntendedConnection, Proposal, WorkloadState, assess,
@@ -70,7 +69,9 @@ pub fn amend(
         reason: &format!("{}; without {}", proposal.impact.reason, names.join(", ")),
         now,
     });
-    let assessment = assessment.map_err(|error| error.to_string())?;
+    let mut assessment = assessment.map_err(|error| error.to_string())?;
+    let shared = observation.shared.codes_for(&id.namespace);
+    assessment.impact.mark_shared(id, &shared);
     check(&assessment, &kept, &left_out)?;
     let shown = with(&others, state, &proposal.policy);
     let rest = with(&others, state, &policy);
@@ -108,23 +109,7 @@ fn generate(
             requiring.of(client, server, edge, Requiring::NOT_TAUGHT)
         })
         .collect();
-    let segment = engine_state.segments.get(&id.namespace);
-    let segment = segment.and_then(|segment| segment.segment.as_ref());
-    let options = segment
-        .ok_or("its namespace is not segmented any more")?
-        .synthesis
-        .clone();
-    let groups = [(vec![id.clone()], options)];
-    let open = open_directions::find(engine_state, observation, &view, now);
-    let (inventory, existing) = (&observation.inventory, &observation.foreign_policies);
-    let proven = synthesise_and_prove(&requirements, &groups, &open, inventory, existing);
-    let proven = proven.map_err(|error| error.to_string())?;
-    if let Some(blocked) = proven.proof.blocked.first() {
-        return Err(format!("what is left would block {blocked}"));
-    }
-    let mut policies = proven.synthesis.policies.into_iter();
-    let own = policies.find(|policy| policy.workload == *id);
-    let spec = own.and_then(|policy| policy.policy.spec);
+    let spec = single::generate(engine_state, observation, &view, id, &requirements, now)?;
     spec.ok_or_else(|| "nothing would be left of it: reject it".into())
 }
 

@@ -1,6 +1,6 @@
 //! What is remembered of namespaces beyond their reviews, and what follows from it for all of them.
 
-use super::state::{EngineState, StateError};
+use super::state::{EngineState, SegmentState, StateError};
 use crate::graph::{UnguardedCause, UnguardedPeriods};
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
@@ -129,77 +129,70 @@ impl Memories {
 
 /// Notes since when nothing guards namespaces and workloads, and until when. Returns true if that changed.
 pub fn note_unguarded(engine_state: &mut EngineState, now: Timestamp) -> bool {
+    let mut found = of_namespaces(engine_state);
+    found.extend(of_workloads(engine_state));
     let mut changed = false;
-    let mut note = |engine_state: &mut EngineState,
-                    namespace: &str,
-                    workload: Option<&WorkloadId>,
-                    cause: UnguardedCause,
-                    is_unguarded: bool| {
+    for one in found {
         // A namespace of which nothing is remembered is not made one by nothing.
-        if is_unguarded || engine_state.memories.of(namespace).is_some() {
-            engine_state.memories.change(namespace, |memory| {
-                let is_new = memory.guard(workload, cause, is_unguarded, now);
+        if one.is_unguarded || engine_state.memories.of(&one.namespace).is_some() {
+            engine_state.memories.change(&one.namespace, |memory| {
+                let is_new = memory.guard(one.workload.as_ref(), one.cause, one.is_unguarded, now);
                 changed |= is_new;
                 is_new
             });
         }
-    };
-    let segments: Vec<(String, bool, bool, bool)> = engine_state
-        .segments
-        .iter()
-        .map(|(namespace, segment)| {
-            let kept = &segment.kept;
-            let is_enforced = kept.mode == Mode::Enforce && !kept.leaving;
-            let was_enforced = kept.was_enforced;
-            (
-                namespace.clone(),
-                kept.break_glass.is_some(),
-                is_enforced,
-                was_enforced,
-            )
-        })
-        .collect();
-    for (namespace, is_broken, is_enforced, was_enforced) in segments {
-        note(
-            engine_state,
-            &namespace,
-            None,
-            UnguardedCause::BrokenGlass,
-            is_broken,
-        );
-        let memory = engine_state.memories.of(&namespace);
-        let was_left = memory.is_some_and(|one| one.is_unguarded(UnguardedCause::NotEnforced));
-        let is_left = (was_enforced || was_left) && !is_enforced;
-        note(
-            engine_state,
-            &namespace,
-            None,
-            UnguardedCause::NotEnforced,
-            is_left,
-        );
-        if is_enforced
-            && !was_enforced
-            && let Some(segment) = engine_state.segments.get_mut(&namespace)
-        {
-            segment.kept.was_enforced = true;
-        }
     }
-    let touched: Vec<(WorkloadId, bool)> = engine_state
-        .touched()
-        .iter()
-        .filter_map(|id| {
-            let state = engine_state.states().get(id)?;
-            Some((id.clone(), state.awaits_person))
-        })
-        .collect();
-    for (id, is_rolled_back) in touched {
-        note(
-            engine_state,
-            &id.namespace,
-            Some(&id),
-            UnguardedCause::RolledBack,
-            is_rolled_back,
-        );
+    for segment in engine_state.segments.values_mut() {
+        segment.kept.was_enforced |= is_enforced(segment);
     }
     changed
+}
+
+/// Whether nothing guards something for a cause.
+struct Guard {
+    namespace: String,
+    workload: Option<WorkloadId>,
+    cause: UnguardedCause,
+    is_unguarded: bool,
+}
+
+fn is_enforced(segment: &SegmentState) -> bool {
+    segment.kept.mode == Mode::Enforce && !segment.kept.leaving
+}
+
+fn of_namespaces(engine_state: &EngineState) -> Vec<Guard> {
+    let of = |(namespace, segment): (&String, &SegmentState)| {
+        let guard = |cause, is_unguarded| Guard {
+            namespace: namespace.clone(),
+            workload: None,
+            cause,
+            is_unguarded,
+        };
+        let memory = engine_state.memories.of(namespace);
+        // Also for another Segmentation.
+        let was_left = memory.is_some_and(|one| one.is_unguarded(UnguardedCause::NotEnforced));
+        let was_enforced = segment.kept.was_enforced || was_left;
+        let is_left = was_enforced && !is_enforced(segment);
+        [
+            guard(
+                UnguardedCause::BrokenGlass,
+                segment.kept.break_glass.is_some(),
+            ),
+            guard(UnguardedCause::NotEnforced, is_left),
+        ]
+    };
+    engine_state.segments.iter().flat_map(of).collect()
+}
+
+fn of_workloads(engine_state: &EngineState) -> Vec<Guard> {
+    let touched = engine_state.touched().iter();
+    let of = |id: &WorkloadId| {
+        Some(Guard {
+            namespace: id.namespace.clone(),
+            workload: Some(id.clone()),
+            cause: UnguardedCause::RolledBack,
+            is_unguarded: engine_state.states().get(id)?.awaits_person,
+        })
+    };
+    touched.filter_map(of).collect()
 }

@@ -2,13 +2,12 @@
 
 use super::in_force::InForce;
 use super::observation::{ClusterView, Observation};
-use super::open_directions;
 use super::refusals::{self, connection};
+use super::single;
 use super::state::EngineState;
 use crate::graph::{Graph, Requirement, Requiring};
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
-use crate::pipeline::synthesise_and_prove;
 use crate::review::resources::{OpeningStatus, to_time};
 use crate::review::{ImpactInputs, RefusedBy, Temporary, TemporaryOpening, WorkloadState, assess};
 use std::collections::BTreeSet;
@@ -90,59 +89,9 @@ pub fn afterwards(
     now: Timestamp,
 ) -> Result<Option<Temporary>, String> {
     let id = &state.workload;
-    let requiring = Requiring {
-        graph: &view.graph,
-        inventory: &observation.inventory,
-        enforcement: &observation.enforcement,
-    };
-    let key = |one: &Requirement| {
-        (
-            one.client.clone(),
-            one.server.clone(),
-            one.protocol,
-            one.port,
-        )
-    };
-    let (mut places, mut keys) = (BTreeSet::new(), BTreeSet::new());
-    for (place, (client, server, edge)) in view.graph.taught().into_iter().enumerate() {
-        if opening
-            .connections
-            .contains(&connection(client, server, edge))
-        {
-            places.insert(place);
-        }
-    }
-    for one in &opening.connections {
-        if let Some(edge) = view
-            .graph
-            .edge(&one.client, &one.server, one.protocol, one.port)
-        {
-            let needed = requiring.of(&one.client, &one.server, edge, Requiring::NOT_TAUGHT);
-            keys.extend(needed.iter().map(key));
-        }
-    }
-    let stays = |one: &&Requirement| {
-        let is_open = one.edge == Requiring::NOT_TAUGHT && keys.contains(&key(one));
-        !is_open && !places.contains(&one.edge)
-    };
-    let rest: Vec<Requirement> = requirements.iter().filter(stays).cloned().collect();
-    let segment = engine_state.segments.get(&id.namespace);
-    let Some(segment) = segment.and_then(|segment| segment.segment.as_ref()) else {
-        return Ok(None);
-    };
-    let groups = [(vec![id.clone()], segment.synthesis.clone())];
-    let open = open_directions::find(engine_state, observation, view, now);
-    let (inventory, existing) = (&observation.inventory, &observation.foreign_policies);
-    let proven = synthesise_and_prove(&rest, &groups, &open, inventory, existing);
-    let proven = proven.map_err(|error| error.to_string())?;
-    if let Some(blocked) = proven.proof.blocked.first() {
-        return Err(format!(
-            "after the temporary opening it would block {blocked}"
-        ));
-    }
-    let mut policies = proven.synthesis.policies.into_iter();
-    let own = policies.find(|policy| policy.workload == *id);
-    let Some(policy) = own.and_then(|policy| policy.policy.spec) else {
+    let rest = without(observation, view, opening, requirements);
+    let policy = single::generate(engine_state, observation, view, id, &rest, now)?;
+    let Some(policy) = policy else {
         return Ok(None);
     };
     let others = InForce::build(engine_state, observation).others(id);
@@ -167,4 +116,41 @@ pub fn afterwards(
         intent: assessment.map_err(|error| error.to_string())?.intent,
         afterwards: policy,
     }))
+}
+
+/// The requirements without those that only the opening needs.
+fn without(
+    observation: &Observation,
+    view: &ClusterView,
+    opening: &TemporaryOpening,
+    requirements: &[Requirement],
+) -> Vec<Requirement> {
+    let graph = &view.graph;
+    let requiring = Requiring {
+        graph,
+        inventory: &observation.inventory,
+        enforcement: &observation.enforcement,
+    };
+    let key = |one: &Requirement| {
+        let ends = (one.client.clone(), one.server.clone());
+        (ends, one.protocol, one.port)
+    };
+    let taught = graph.taught().into_iter().enumerate();
+    let opened = taught.filter(|(_, (client, server, edge))| {
+        let connection = connection(client, server, edge);
+        opening.connections.contains(&connection)
+    });
+    let places: BTreeSet<usize> = opened.map(|(place, _)| place).collect();
+    let mut keys = BTreeSet::new();
+    for one in &opening.connections {
+        let edge = graph.edge(&one.client, &one.server, one.protocol, one.port);
+        let needed =
+            edge.map(|edge| requiring.of(&one.client, &one.server, edge, Requiring::NOT_TAUGHT));
+        keys.extend(needed.iter().flatten().map(key));
+    }
+    let stays = |one: &&Requirement| {
+        let is_open = one.edge == Requiring::NOT_TAUGHT && keys.contains(&key(one));
+        !is_open && !places.contains(&one.edge)
+    };
+    requirements.iter().filter(stays).cloned().collect()
 }

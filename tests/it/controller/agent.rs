@@ -99,6 +99,24 @@ impl Agent {
         self.silent();
     }
 
+    /// Sends one connection that has been open for so many minutes until now: counted once, and alive every minute.
+    pub fn pool(&mut self, world: &World, edge: (&str, &str, u16), minutes: i64) {
+        let now: Timestamp = jiff::Timestamp::now().into();
+        let first = now.plus_secs(-60 * minutes);
+        for minute in 0..minutes {
+            let from = first.plus_secs(60 * minute);
+            let last = from.plus_secs(60);
+            let record = FlowRecord {
+                connections: u64::from(minute == 0),
+                first,
+                last,
+                windows: ActivityWindows::span(from, last),
+                ..record(world, edge, Verdict::Established, 1, first)
+            };
+            self.send_batch((from, last), vec![record]);
+        }
+    }
+
     /// Says that it observed until now, and saw nothing.
     pub fn silent(&mut self) {
         self.send(jiff::Timestamp::now().into(), Vec::new());

@@ -36,39 +36,24 @@ pub fn compare(
     })
 }
 
-/// Groups what is closed by the namespace and kind of the other end, the largest group first.
+/// Groups what is closed by the namespace and kind of the other end: what is nearest comes first, the own namespace, then
+/// others, then addresses.
 fn groups(own: &WorkloadId, closed: &[ConnectionChange]) -> Vec<ClosedGroup> {
-    let mut groups: BTreeMap<(&str, Option<&str>, &str), (BTreeSet<String>, bool)> =
-        BTreeMap::new();
+    let mut ends: BTreeMap<ClosedGroup, BTreeSet<String>> = BTreeMap::new();
+    let mut partly: BTreeSet<ClosedGroup> = BTreeSet::new();
     for one in closed {
-        let is_own = |span: &Span| matches!(span, Span::Workload(id) if id == own);
-        let (direction, other) = match is_own(&one.server) {
-            true if !is_own(&one.client) => ("in", &one.client),
-            _ => ("out", &one.server),
-        };
-        let (namespace, kind) = match other {
-            Span::Workload(id) => (Some(id.namespace.as_str()), id.kind.as_str()),
-            Span::Addresses(_) => (None, "addresses"),
-            Span::Anything => (None, "anything"),
-        };
-        let (ends, all_ports) = groups
-            .entry((direction, namespace, kind))
-            .or_insert_with(|| (BTreeSet::new(), true));
-        ends.insert(other.to_string());
-        *all_ports &= one.connections.to_string() == "All Connections";
+        let (group, end) = group_of(own, one);
+        if one.connections.to_string() != ALL {
+            partly.insert(group.clone());
+        }
+        ends.entry(group).or_default().insert(end);
     }
-    let group = |((direction, namespace, kind), (ends, all_ports)): (
-        (&str, Option<&str>, &str),
-        (BTreeSet<String>, bool),
-    )| ClosedGroup {
-        direction: direction.to_owned(),
-        namespace: namespace.map(str::to_owned),
-        kind: kind.to_owned(),
+    let counted = |(group, ends): (ClosedGroup, BTreeSet<String>)| ClosedGroup {
         count: number(ends.len()),
-        all_ports,
+        all_ports: !partly.contains(&group),
+        ..group
     };
-    let mut groups: Vec<ClosedGroup> = groups.into_iter().map(group).collect();
-    // What is nearest comes first: the own namespace, then others, then addresses.
+    let mut groups: Vec<ClosedGroup> = ends.into_iter().map(counted).collect();
     groups.sort_by_key(|one| {
         let namespace = one.namespace.clone();
         let is_other = namespace.as_deref() != Some(own.namespace.as_str());
@@ -81,6 +66,32 @@ fn groups(own: &WorkloadId, closed: &[ConnectionChange]) -> Vec<ClosedGroup> {
     });
     groups.truncate(MOST_LINES);
     groups
+}
+
+/// How the evaluator writes all ports of all protocols.
+const ALL: &str = "All Connections";
+
+/// The group of a closed connection, and its other end.
+fn group_of(own: &WorkloadId, one: &ConnectionChange) -> (ClosedGroup, String) {
+    let is_own = |span: &Span| matches!(span, Span::Workload(id) if id == own);
+    let is_called = is_own(&one.server) && !is_own(&one.client);
+    let (direction, other) = if is_called {
+        ("in", &one.client)
+    } else {
+        ("out", &one.server)
+    };
+    let (namespace, kind) = match other {
+        Span::Workload(id) => (Some(id.namespace.clone()), id.kind.as_str()),
+        Span::Addresses(_) => (None, "addresses"),
+        Span::Anything => (None, "anything"),
+    };
+    let group = ClosedGroup {
+        direction: direction.to_owned(),
+        namespace,
+        kind: kind.to_owned(),
+        ..ClosedGroup::default()
+    };
+    (group, other.to_string())
 }
 
 fn line(found: ConnectionChange) -> ChangeLine {

@@ -2,7 +2,8 @@
 
 use super::opening::for_record;
 use super::{
-    ApprovedRevision, NoOpening, Proposal, Revision, Ruling, Stage, TemporaryOpening, WorkloadState,
+    ApprovedRevision, NoOpening, Proposal, Revision, Ruling, Stage, Temporary, TemporaryOpening,
+    WorkloadState,
 };
 use crate::digest::policy_digest;
 use crate::resources::{Phase, Verb};
@@ -217,23 +218,7 @@ impl WorkloadState {
             .wanted
             .and_then(|n| self.revision(n))
             .map(|r| r.digest.clone());
-        let (actor, action) = match decision {
-            Some(decision) => (
-                Actor::user(&decision.decided_by),
-                Action::Approved {
-                    proposal: name.to_owned(),
-                    why: decision.reason.clone(),
-                    until,
-                    afterwards: temporary.as_ref().map(|one| policy_digest(&one.afterwards)),
-                },
-            ),
-            None => (
-                Actor::Controller,
-                Action::AutoApproved {
-                    proposal: name.to_owned(),
-                },
-            ),
-        };
+        let (actor, action) = approval(name, decision, until, temporary.as_ref());
         let (base, base_policy) = (self.wanted, self.wanted_policy().cloned());
         let Some(proposal) = self.proposals.iter_mut().find(|p| p.name == name) else {
             return;
@@ -254,15 +239,7 @@ impl WorkloadState {
         (proposal.message, proposal.open_until) = (None, until);
         let (policy, intent) = (proposal.policy.clone(), proposal.intent.clone());
         let digest = policy_digest(&policy);
-        // An earlier approved proposal that is not in the cluster yet will never be applied.
-        for other in &mut self.proposals {
-            if let Stage::Approved(approval) = &other.stage
-                && other.name != name
-            {
-                let approval = Some(approval.clone());
-                other.turn(Stage::Superseded(approval), now);
-            }
-        }
+        self.supersede_approved(name, now);
         self.revisions.push(Revision {
             number,
             policy,
@@ -277,35 +254,38 @@ impl WorkloadState {
         });
         self.wanted = Some(number);
         self.answered = None;
-        match (until, decision) {
-            (Some(until), Some(decision)) => {
-                self.opening = Some(TemporaryOpening {
-                    proposal: name.to_owned(),
-                    revision: number,
-                    by: decision.decided_by.clone(),
-                    reason: decision.reason.clone(),
-                    at: now,
-                    until,
-                    connections: opens,
-                });
-            }
-            // It knows nothing of the opening, so that it takes its place.
-            _ if temporary.is_none() => self.opening = None,
-            _ => {}
+        // A policy that knows nothing of the opening takes its place.
+        self.opening = self.opening.take().filter(|_| temporary.is_some());
+        if let (Some(until), Some(decision)) = (until, decision) {
+            self.opening = Some(TemporaryOpening {
+                proposal: name.to_owned(),
+                revision: number,
+                by: decision.decided_by.clone(),
+                reason: decision.reason.clone(),
+                at: now,
+                until,
+                connections: opens,
+            });
         }
         self.degraded = None;
         self.awaits_person &= decision.is_none();
         let entry = self.entry(action, actor.clone());
         record.push(entry.with_policies(before, Some(digest)));
         if let Some(decision) = decision.filter(|one| !one.except.is_empty()) {
-            let mut connections = decision.except.clone();
-            connections.truncate(MOST_CONNECTIONS);
-            let action = Action::ConnectionsRejected {
-                proposal: name.to_owned(),
-                why: decision.reason.clone(),
-                connections,
-            };
+            let action = excepted(name, decision);
             record.push(self.entry(action, actor));
+        }
+    }
+
+    /// An earlier approved proposal that is not in the cluster yet will never be applied.
+    fn supersede_approved(&mut self, by: &str, now: Timestamp) {
+        for other in &mut self.proposals {
+            if let Stage::Approved(approval) = &other.stage
+                && other.name != by
+            {
+                let approval = Some(approval.clone());
+                other.turn(Stage::Superseded(approval), now);
+            }
         }
     }
 
@@ -343,6 +323,36 @@ impl WorkloadState {
         };
         let actor = Actor::user(&decision.decided_by);
         Entry::new(action, actor, namespace, &decision.proposal).with_reason(refusal.to_string())
+    }
+}
+
+/// Who approves, and the action of the record.
+fn approval(
+    proposal: &str,
+    decision: Option<&Decision>,
+    until: Option<Timestamp>,
+    temporary: Option<&Temporary>,
+) -> (Actor, Action) {
+    let proposal = proposal.to_owned();
+    let Some(decision) = decision else {
+        return (Actor::Controller, Action::AutoApproved { proposal });
+    };
+    let action = Action::Approved {
+        proposal,
+        why: decision.reason.clone(),
+        until,
+        afterwards: temporary.map(|one| policy_digest(&one.afterwards)),
+    };
+    (Actor::user(&decision.decided_by), action)
+}
+
+/// The action of the record for what a decision leaves out.
+fn excepted(proposal: &str, decision: &Decision) -> Action {
+    let connections = decision.except.iter().take(MOST_CONNECTIONS);
+    Action::ConnectionsRejected {
+        proposal: proposal.to_owned(),
+        why: decision.reason.clone(),
+        connections: connections.cloned().collect(),
     }
 }
 

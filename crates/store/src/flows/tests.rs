@@ -217,7 +217,7 @@ fn a_store_of_a_newer_nanoseg_is_refused() {
     assert!(
         error
             .to_string()
-            .contains("version 99, this program knows 10"),
+            .contains("version 99, this program knows 11"),
         "{error}"
     );
 }
