@@ -13,6 +13,7 @@ pub use traffic::from_traffic;
 
 use super::error::LoadError;
 use crate::finding::Finding;
+use crate::flow::NodeAddresses;
 use crate::graph::Graph;
 use crate::inventory::{Inventory, Objects, OwnerRule};
 use crate::pipeline::evidence::EvidenceInputs;
@@ -51,7 +52,15 @@ fn named(policy: &NetworkPolicy) -> Option<(String, Digest)> {
 }
 
 fn inventory(objects: &Objects) -> Result<(Inventory, Vec<Finding>), LoadError> {
-    let (inventory, findings) = Inventory::build(objects, OwnerRule::Infer);
+    inventory_with(objects, &NodeAddresses::default())
+}
+
+/// The inventory, with what agents told of their nodes (rule: node-by-address).
+fn inventory_with(
+    objects: &Objects,
+    told: &NodeAddresses,
+) -> Result<(Inventory, Vec<Finding>), LoadError> {
+    let (inventory, findings) = Inventory::build_with(objects, OwnerRule::Infer, &told.by_node());
     if inventory.pods.is_empty() {
         Err(LoadError::NoPods("the snapshot".into()))
     } else {

@@ -19,7 +19,7 @@ use super::notice::NoticeSink;
 use super::source_path::{SourcePath, paths};
 use crate::cluster::{ConnectSettings, append};
 use crate::finding::{Code, Finding};
-use crate::flow::{AddressEpochs, FlowConfig, FlowResult, SkipCounters};
+use crate::flow::{AddressEpochs, FlowConfig, FlowResult, NodeAddresses, SkipCounters};
 use crate::graph::{History, Vantage, address_epochs};
 use crate::inventory::{ImageScan, Inventory, NetworkPlugin, Objects, OwnerRule, foreign_policies};
 use crate::net::Timestamp;
@@ -195,7 +195,8 @@ fn read(
     Snapshots { snapshots, files }: Snapshots,
     notices: &dyn NoticeSink,
 ) -> Result<LoadedTraffic, LoadError> {
-    let (mut inventory, mut findings) = inventory(source, objects, &snapshots)?;
+    let nothing = NodeAddresses::default();
+    let (mut inventory, mut findings) = inventory(source, objects, &snapshots, &nothing)?;
     for path in source.captures.iter().chain(&source.flows) {
         path.check(&inventory)?;
     }
@@ -207,6 +208,11 @@ fn read(
             notices,
         )?),
     };
+    if let Some(told) = logs.as_ref().map(FlowLogs::node_addresses)
+        && *told != nothing
+    {
+        (inventory, findings) = self::inventory(source, objects, &snapshots, told)?;
+    }
     let (flows, frames, summary, pairs) = match source.captures.as_slice() {
         [] => Default::default(),
         _ => read_captures(source, &mut inventory, notices)?,
@@ -262,8 +268,10 @@ fn inventory(
     source: &TrafficSource,
     objects: &Objects,
     snapshots: &[SnapshotInput],
+    told: &NodeAddresses,
 ) -> Result<(Inventory, Vec<Finding>), LoadError> {
-    let (mut inventory, findings) = Inventory::build(objects, OwnerRule::Infer);
+    let (mut inventory, findings) =
+        Inventory::build_with(objects, OwnerRule::Infer, &told.by_node());
     if !source.pod_ranges.is_empty() {
         inventory.pod_ranges.clone_from(&source.pod_ranges);
     }

@@ -136,7 +136,8 @@ impl LiveGraph {
             };
         }
         let ends = self.ends.with_explanations(&delta.ends);
-        let mut change = standing.learn(&delta, &self.history, &self.hot.between(ends));
+        let records = self.hot.between(ends);
+        let mut change = standing.learn(&delta, &self.history, &records, self.hot.views());
         if let Some(now) = latest(self.hot.views()) {
             change.graph.corroborate(self.hot.views(), now);
         }

@@ -3,6 +3,8 @@
 
 pub mod agent;
 mod late;
+mod learning;
+mod memory;
 mod observers;
 pub mod operator;
 pub mod process;
@@ -289,11 +291,13 @@ fn after_the_leader_dies_the_other_replica_continues_without_writing_twice() {
     let mut second = first.second();
     second.until_ready();
     assert!(!second.leads());
+    second.until_logged("stands by: another replica leads");
     world.decide_open("web", Verb::Approve);
     world.until_condition("Enforcing", "True", "Enforced");
     let before = world.settled();
     first.kill();
     second.until_leading();
+    second.until_logged("takes over: leads from now on");
     second.until_metric("nanoseg_controller_enforced_workloads", |number| {
         number == 1.0
     });

@@ -4,6 +4,7 @@
 
 mod cluster;
 mod day;
+mod helm;
 mod install;
 mod life;
 mod long;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A node as bridge CNI, Calico and IPVS leave it.
+/// A node as a bridge plugin leaves it.
 fn node() -> Namespace {
     let node = Namespace::new();
     for words in [
@@ -23,8 +23,6 @@ fn node() -> Namespace {
         "addr add 10.244.7.1/24 dev cni0",
         "addr add fd00:7::1/64 dev cni0 nodad",
         "link set cni0 up",
-        "link add kube-ipvs0 type dummy",
-        "addr add 10.96.0.10/32 dev kube-ipvs0",
         "addr add 10.0.0.9/32 dev lo",
     ] {
         node.ip(words);

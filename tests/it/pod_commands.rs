@@ -16,7 +16,10 @@ fn commands() -> Vec<(String, String)> {
             path.ends_with(".md") || path.starts_with("src/") || path.starts_with("deploy/");
         let joined = text.replace("\\\\\n", " ").replace("\\\n", " ");
         for line in joined.lines().filter(|_| is_shown) {
-            let Some((_, rest)) = line.split_once("kubectl exec ") else {
+            let shown = line
+                .split_once("kubectl exec ")
+                .filter(|(_, rest)| rest.starts_with("-n "));
+            let Some((_, rest)) = shown else {
                 continue;
             };
             all.push((

@@ -180,6 +180,7 @@ impl Aggregate {
         for (node, times) in other.views {
             self.views.entry(node).or_default().merge(&times);
         }
+        self.node_addresses.merge(&other.node_addresses);
     }
 
     /// Adds one observer's record.

@@ -40,6 +40,13 @@ impl NodeAddresses {
         has_room
     }
 
+    /// Notes all that another one has.
+    pub fn merge(&mut self, other: &NodeAddresses) {
+        for (node, (at, addresses)) in &other.0 {
+            self.note(node, *at, addresses);
+        }
+    }
+
     /// What a node told last, and when.
     pub fn of(&self, node: &str) -> Option<(Timestamp, &BTreeSet<IpAddr>)> {
         let (at, addresses) = self.0.get(node)?;

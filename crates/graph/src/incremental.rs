@@ -16,11 +16,11 @@ use super::history::History;
 use super::peer::Peer;
 use super::{
     Built, Graph, GraphOptions, InventoryListeners, address_epochs, findings, implied_edges,
-    port_scan,
+    lookups, port_scan,
 };
 use nanoseg_finding::Finding;
 use nanoseg_flow::{
-    AddressEpochs, Aggregate, FlowConfig, FlowRecord, FlowResult, Opening, Standing,
+    AddressEpochs, Aggregate, FlowConfig, FlowRecord, FlowResult, Opening, Standing, Views,
     decide_by_listeners, standing,
 };
 use nanoseg_inventory::{Inventory, WorkloadId};
@@ -154,9 +154,17 @@ impl IncrementalGraph {
     }
 
     /// Applies the delta. `records` are all records between its ends and those that may explain them;
-    /// `history` counts too: one datagram of an hour that was folded and one of now are two.
-    pub fn learn(&mut self, delta: &Delta, history: &History, records: &Aggregate) -> GraphChange {
-        let attribution = Attribution::with(&self.inventory, self.tables.clone());
+    /// `history` counts too: one datagram of an hour that was folded and one of now are two. `views`: when each node's
+    /// agent observed.
+    pub fn learn(
+        &mut self,
+        delta: &Delta,
+        history: &History,
+        records: &Aggregate,
+        views: &Views,
+    ) -> GraphChange {
+        let inventory = self.inventory.clone();
+        let attribution = Attribution::with(&inventory, self.tables.clone());
         let seen = result(records, &self.inventory, &self.epochs);
         let mut raw = RawGraph::of(&seen, &attribution);
         for key in &delta.edges {
@@ -181,6 +189,10 @@ impl IncrementalGraph {
         for (address, names) in raw.names {
             self.names.entry(address).or_default().extend(names);
         }
+        for key in self.renew_lookups(&attribution, views) {
+            let ends = [&key.0, &key.1].into_iter();
+            touched.extend(ends.filter_map(|peer| peer.workload()).cloned());
+        }
         let graph = self.part(&touched);
         GraphChange {
             findings: findings::of_edges(&graph, &self.inventory),
@@ -188,6 +200,37 @@ impl IncrementalGraph {
             graph,
             new_scanner,
         }
+    }
+
+    /// Decides anew for whom name lookups are implied (rule: dns-not-observed): who was seen to ask needs none implied any
+    /// more, and shows its neighbours whom they ask. Returns the edges that changed.
+    fn renew_lookups(&mut self, attribution: &Attribution<'_>, views: &Views) -> BTreeSet<EdgeKey> {
+        let implied = self.options.implied_lookups;
+        let changed = lookups::renew(&mut self.edges, implied, attribution, views);
+        for key in &changed {
+            let callers = self.callers.entry(key.1.clone()).or_default();
+            callers.insert((key.0.clone(), key.2, key.3));
+            let over_udp = (key.0.clone(), key.1.clone(), Protocol::Udp, key.3);
+            let Some(edge) = self
+                .edges
+                .get(&over_udp)
+                .filter(|_| self.options.implied_dns)
+            else {
+                continue;
+            };
+            // What was implied for one reason may be for the other now.
+            let mut few = Edges::from([(over_udp, edge.clone())]);
+            let over_tcp = (key.0.clone(), key.1.clone(), Protocol::Tcp, key.3);
+            few.extend(
+                self.edges
+                    .get(&over_tcp)
+                    .cloned()
+                    .map(|edge| (over_tcp, edge)),
+            );
+            implied_edges::add_dns_over_tcp(&mut few);
+            self.edges.extend(few);
+        }
+        changed
     }
 
     /// Returns true if a client has edges that only a scan made.
@@ -199,6 +242,8 @@ impl IncrementalGraph {
     /// Adds an edge, and the edges that it implies. Returns the keys of the edges that changed.
     fn add(&mut self, key: &EdgeKey, edge: &Edge) -> Vec<EdgeKey> {
         let known = match self.edges.get(key) {
+            // What its neighbours showed of it is no fact of its own.
+            Some(known) if lookups::is_only_implied(known) => edge.clone(),
             Some(known) => {
                 let mut known = known.clone();
                 known.widen(edge, &key.0, &key.1);

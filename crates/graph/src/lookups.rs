@@ -8,6 +8,7 @@ use super::edge::{Edge, Lesson};
 use super::edge_key::{EdgeKey, Edges};
 use super::findings::list;
 use super::implied_edges::is_answered;
+use super::lesson::decide;
 use super::peer::Peer;
 use declared::{Asks, Declared, declared_of};
 use nanoseg_finding::{Code, Finding};
@@ -34,6 +35,9 @@ type Resolver = (Peer, u16);
 /// The Service of the API server: clients know its address from their environment (`KUBERNETES_SERVICE_HOST`).
 const API_SERVER: &str = "default/kubernetes:";
 
+/// Why an edge is implied.
+const LOOKED_UP: &str = "called Services by their cluster addresses, so it has looked them up";
+
 /// What was seen of a client.
 #[derive(Default)]
 struct Client {
@@ -54,6 +58,7 @@ pub(super) fn imply(
 ) -> Vec<Finding> {
     let inventory = attribution.inventory;
     let unseen = starts_unseen(inventory, views);
+    let asked = asked_resolvers(edges);
     let mut findings = Vec::new();
     let mut added: Vec<(EdgeKey, Edge)> = Vec::new();
     for (id, client) in clients(edges, &unseen, inventory) {
@@ -61,7 +66,7 @@ pub(super) fn imply(
             continue;
         }
         let declared = declared_of(&id, attribution);
-        let resolvers = resolvers_for(&id, edges, &declared, inventory);
+        let resolvers = resolvers_for(&id, &asked, &declared, inventory);
         let is_implied = match implied {
             ImpliedLookups::Never => false,
             ImpliedLookups::LongLived => client.long_lived,
@@ -107,6 +112,46 @@ pub(super) fn imply(
     findings
 }
 
+/// Decides anew for whom lookups are implied, after edges were added. Returns the edges that came, went or changed.
+pub(super) fn renew(
+    edges: &mut Edges,
+    implied: ImpliedLookups,
+    attribution: &Attribution<'_>,
+    views: &Views,
+) -> BTreeSet<EdgeKey> {
+    let before = of_lookups(edges);
+    for key in before.keys() {
+        let Some(edge) = edges.get_mut(key) else {
+            continue;
+        };
+        if edge.verdicts.is_empty() {
+            edges.remove(key);
+        } else {
+            edge.lesson = decide(&key.0, &key.1, edge);
+        }
+    }
+    imply(edges, implied, attribution, views);
+    let after = of_lookups(edges);
+    let keys = before.keys().chain(after.keys());
+    keys.filter(|key| before.get(*key) != after.get(*key))
+        .cloned()
+        .collect()
+}
+
+/// Returns true if nothing is known of the edge but that its client must have looked up.
+pub(super) fn is_only_implied(edge: &Edge) -> bool {
+    is_of_lookups(edge) && edge.verdicts.is_empty()
+}
+
+fn is_of_lookups(edge: &Edge) -> bool {
+    matches!(&edge.lesson, Lesson::Implied(reason) if reason == LOOKED_UP)
+}
+
+fn of_lookups(edges: &Edges) -> Edges {
+    let implied = edges.iter().filter(|(_, edge)| is_of_lookups(edge));
+    implied.map(|(k, e)| (k.clone(), e.clone())).collect()
+}
+
 /// The workloads with a pod that began while no agent observed its node: what it looked up then was not seen.
 fn starts_unseen<'i>(inventory: &'i Inventory, views: &Views) -> BTreeSet<&'i WorkloadId> {
     if views.is_empty() {
@@ -146,7 +191,7 @@ impl Resolvers {
 /// names.
 fn resolvers_for(
     id: &WorkloadId,
-    edges: &Edges,
+    asked: &[AskedResolver],
     declared: &Declared,
     inventory: &Inventory,
 ) -> Resolvers {
@@ -157,7 +202,7 @@ fn resolvers_for(
         asks,
     };
     if asks != Asks::Own {
-        resolvers.found = resolvers_of_neighbours(id, edges, asks, inventory);
+        resolvers.found = resolvers_of_neighbours(id, asked, asks, inventory);
         if resolvers.found.is_empty() && !declared.of_cluster.is_empty() {
             resolvers.whose = "the cluster";
             resolvers.found.clone_from(&declared.of_cluster);
@@ -214,29 +259,47 @@ fn name_of(server: &Peer, headless: &BTreeMap<&WorkloadId, String>) -> Option<St
     }
 }
 
+/// A resolver that a workload was seen to ask, with the edge.
+struct AskedResolver {
+    client: WorkloadId,
+    resolver: Resolver,
+    edge: Edge,
+}
+
+fn asked_resolvers(edges: &Edges) -> Vec<AskedResolver> {
+    let asked = edges.iter().filter(|((_, _, protocol, _), edge)| {
+        *protocol == Protocol::Udp && edge.tally.dns && is_answered(edge)
+    });
+    let of_workloads = asked.filter_map(|((client, server, _, port), edge)| {
+        Some(AskedResolver {
+            client: client.workload()?.clone(),
+            resolver: (server.clone(), *port),
+            edge: implied_edge(edge, Protocol::Udp),
+        })
+    });
+    of_workloads.collect()
+}
+
 /// The resolvers that other workloads of the namespace use, else those of any namespace; of each the edge of one
 /// of its clients. Only neighbours count that ask the same as it does: the cluster, or their nodes.
 fn resolvers_of_neighbours(
     id: &WorkloadId,
-    edges: &Edges,
+    asked: &[AskedResolver],
     asks: Asks,
     inventory: &Inventory,
 ) -> BTreeMap<Resolver, Edge> {
+    // A resolver outside of the cluster is its client's own choice, unless it is its node's.
+    let counts = |one: &&AskedResolver| match one.resolver.0 {
+        Peer::Outside(address) => asks == Asks::Node || is_link_local(address),
+        _ => true,
+    };
     let used = |near: &dyn Fn(&WorkloadId) -> bool| -> BTreeMap<Resolver, Edge> {
-        let all = edges.iter().filter(|((client, _, protocol, _), edge)| {
-            *protocol == Protocol::Udp
-                && edge.tally.dns
-                && is_answered(edge)
-                && client.workload().is_some_and(|client| {
-                    client != id && near(client) && Asks::of(client, inventory) == asks
-                })
+        let all = asked.iter().filter(|one| {
+            let client = &one.client;
+            client != id && near(client) && Asks::of(client, inventory) == asks
         });
-        // A resolver outside of the cluster is its client's own choice, unless it is its node's.
-        let all = all.filter(|((_, server, ..), _)| match server {
-            Peer::Outside(address) => asks == Asks::Node || is_link_local(*address),
-            _ => true,
-        });
-        all.map(|((_, server, _, port), edge)| ((server.clone(), *port), edge.clone()))
+        all.filter(counts)
+            .map(|one| (one.resolver.clone(), one.edge.clone()))
             .collect()
     };
     let near = used(&|client| client.namespace == id.namespace);
@@ -249,9 +312,7 @@ fn resolvers_of_neighbours(
 
 fn implied_edge(of_neighbour: &Edge, protocol: Protocol) -> Edge {
     Edge {
-        lesson: Lesson::Implied(
-            "called Services by their cluster addresses, so it has looked them up".into(),
-        ),
+        lesson: Lesson::Implied(LOOKED_UP.into()),
         services: of_neighbour.services.clone(),
         service_ports: of_neighbour.service_ports.clone(),
         enforced_from: of_neighbour.enforced_from.clone(),

@@ -15,7 +15,7 @@ mod write;
 
 pub use error::FlowStoreError;
 pub(super) use merge::merge_records;
-pub(super) use read::{each_record, load_losses, load_records};
+pub(super) use read::{each_record, load_losses, load_records, node_addresses};
 
 use nanoseg_flow::{Aggregate, Applied, FlowBatch};
 use nanoseg_net::TimeSpans;

@@ -1,6 +1,6 @@
 //! From the controller's state: traffic by the hour, what was approved, the record.
 
-use super::{LoadedEvidence, approvals, inventory};
+use super::{LoadedEvidence, approvals, inventory_with};
 use crate::finding::{Code, Finding};
 use crate::flow::Aggregate;
 use crate::graph::{Edge, EdgeKey, GraphOptions, History, Peer};
@@ -34,7 +34,7 @@ pub fn from_state(
     objects: &Objects,
 ) -> Result<LoadedEvidence, LoadError> {
     let store = ReviewStore::open_read_only(path)?;
-    let (inventory, mut findings) = inventory(objects)?;
+    let (inventory, mut findings) = inventory_with(objects, &store.node_addresses()?)?;
     let (history, hot, hours) = traffic(&store, hours_of(period), &inventory)?;
     let known: Vec<(EdgeKey, Edge)> = history
         .edges()

@@ -7,8 +7,8 @@ use super::vantage::{UnnamedSource, VantageBuilder};
 use super::without_stores::read_stores;
 use crate::finding::{Code, Finding};
 use crate::flow::{
-    AddressEpochs, Aggregate, FlowConfig, FlowCounters, FlowResult, Loss, Observations, Observed,
-    Observer, Source,
+    AddressEpochs, Aggregate, FlowConfig, FlowCounters, FlowResult, Loss, NodeAddresses,
+    Observations, Observed, Observer, Source,
 };
 use crate::graph::{History, InventoryListeners};
 use crate::inventory::Inventory;
@@ -74,6 +74,11 @@ pub fn loss_findings(
 }
 
 impl FlowLogs {
+    /// What agents told of their nodes, of a store.
+    pub fn node_addresses(&self) -> &NodeAddresses {
+        self.aggregate.node_addresses()
+    }
+
     /// The first and the last time of any flow.
     pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
         self.aggregate.span()

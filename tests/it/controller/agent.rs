@@ -9,6 +9,8 @@ use nanoseg::flow::{
 };
 use nanoseg::net::{Protocol, Timestamp};
 use nanoseg::wire::{Delivery, GrpcSettings, encode};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// A simulated agent.
@@ -20,6 +22,8 @@ pub struct Agent {
     sequence: u64,
     instance: Instance,
     node: &'static str,
+    /// What it tells of its node's own addresses.
+    addresses: BTreeSet<IpAddr>,
 }
 
 impl Agent {
@@ -43,6 +47,7 @@ impl Agent {
             sequence: 0,
             instance: Instance(instance),
             node,
+            addresses: BTreeSet::new(),
         }
     }
 
@@ -71,6 +76,14 @@ impl Agent {
         self.send(now, vec![record(world, edge, verdict, connections, now)]);
     }
 
+    /// Sends a connection of each edge with the present time.
+    pub fn see_all(&mut self, world: &World, edges: &[(&str, &str, u16)]) {
+        let now: Timestamp = jiff::Timestamp::now().into();
+        let records = edges.iter();
+        let records = records.map(|edge| record(world, *edge, Verdict::Established, 1, now));
+        self.send(now, records.collect());
+    }
+
     /// Sends a connection with a given start, and the given number of bytes to the client.
     pub fn carry(&mut self, world: &World, edge: (&str, &str, u16), at: Timestamp, bytes: u64) {
         let record = FlowRecord {
@@ -78,6 +91,30 @@ impl Agent {
             ..record(world, edge, Verdict::Established, 1, at)
         };
         self.send(at, vec![record]);
+    }
+
+    /// Says which addresses its node's interfaces have, from now on.
+    pub fn tell(&mut self, addresses: impl IntoIterator<Item = IpAddr>) {
+        self.addresses = addresses.into_iter().collect();
+        self.silent();
+    }
+
+    /// Sends one connection that has been open for so many minutes until now: counted once, and alive every minute.
+    pub fn pool(&mut self, world: &World, edge: (&str, &str, u16), minutes: i64) {
+        let now: Timestamp = jiff::Timestamp::now().into();
+        let first = now.plus_secs(-60 * minutes);
+        for minute in 0..minutes {
+            let from = first.plus_secs(60 * minute);
+            let last = from.plus_secs(60);
+            let record = FlowRecord {
+                connections: u64::from(minute == 0),
+                first,
+                last,
+                windows: ActivityWindows::span(from, last),
+                ..record(world, edge, Verdict::Established, 1, first)
+            };
+            self.send_batch((from, last), vec![record]);
+        }
     }
 
     /// Says that it observed until now, and saw nothing.
@@ -107,6 +144,7 @@ impl Agent {
                     .into_iter()
                     .map(|r| (Source::Conntrack, r))
                     .collect(),
+                node_addresses: self.addresses.clone(),
                 ..Observations::default()
             },
         };

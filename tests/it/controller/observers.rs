@@ -52,3 +52,28 @@ fn an_agent_is_believed_about_its_own_node_and_where_the_other_end_agrees() {
     controller.until_metric(refused, |records| records == 2.0);
     controller.until_metric("nanoseg_controller_edges", |edges| edges == 2.0);
 }
+
+/// No object says that the address is the node's, as where a network plugin gives out addresses itself.
+#[test]
+fn the_gateway_that_an_agent_tells_is_its_node_and_what_others_have_is_not() {
+    let Some(cluster) = Cluster::get() else {
+        return;
+    };
+    let mut controller = Controller::start(cluster, "gateway", &[]);
+    let mut world = World::make(cluster);
+    world.name_address("gateway", 1);
+    let mut near = Agent::new(cluster, &controller);
+    near.learn(&world, &[("gateway", "web", 8080)]);
+    let count =
+        |outcome: &str| format!("nanoseg_controller_told_node_addresses{{outcome=\"{outcome}\"}}");
+    let outside = "203.0.113.9".parse().expect("an address");
+    near.tell([world.address("gateway"), world.address("web"), outside]);
+    controller.until_metric(&count("taken"), |taken| taken == 1.0);
+    controller.until_metric(&count("refused"), |refused| refused == 2.0);
+    // Prometheus's own check finds nothing wrong with what a real controller gives out.
+    assert_eq!(crate::metrics::promtool(&controller.metrics_text()), "");
+    // The next leader knows it before an agent tells it again.
+    assert_eq!(controller.stop(), 0, "{}", controller.log());
+    controller.restart();
+    controller.until_metric(&count("taken"), |taken| taken == 1.0);
+}

@@ -102,7 +102,7 @@ impl Person {
     }
 
     /// Does the same and checks the exit code. Returns stdout.
-    fn says(&self, code: i32, arguments: &[&str]) -> String {
+    pub fn says(&self, code: i32, arguments: &[&str]) -> String {
         let output = self.runs(arguments);
         assert_eq!(
             output.status.code(),

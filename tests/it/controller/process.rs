@@ -60,6 +60,14 @@ impl Controller {
         self.cluster.run(accepts);
     }
 
+    /// Waits until its log has these words.
+    pub fn until_logged(&self, words: &str) {
+        self.cluster.run(until(PATIENCE, words, async || {
+            let log = self.log();
+            log.contains(words).then_some(()).ok_or(log)
+        }));
+    }
+
     /// Another replica: the same Lease, store and port for agents.
     pub fn second(&self) -> Controller {
         let metrics = free();
@@ -189,6 +197,15 @@ impl Controller {
         });
         sent.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
             .sum()
+    }
+
+    /// The answer of `/metrics`, without its headers.
+    pub fn metrics_text(&self) -> String {
+        let answer = self.cluster.run(self.metrics()).expect("metrics");
+        let text = answer
+            .split_once("\r\n\r\n")
+            .map(|(_, text)| text.to_owned());
+        text.unwrap_or(answer)
     }
 
     async fn metrics(&self) -> Result<String, String> {

@@ -36,6 +36,7 @@ pub fn run(cluster: &RealCluster) {
     the_glass_is_broken_and_mended(cluster);
     remove(cluster);
     everything_works(cluster, PATIENCE);
+    super::helm::installs_upgrades_and_removes(cluster);
     cluster.judge();
 }
 
@@ -303,7 +304,7 @@ fn a_temporary_opening_ends_by_itself(cluster: &RealCluster) {
         works.then_some(()).ok_or_else(|| "blocked".to_owned())
     });
     let status = cluster.olga(&["status", "-n", "shop"]).stdout;
-    if !status.contains("temporar") {
+    if !status.contains("open until") {
         cluster.fault(&format!(
             "status does not tell of the temporary opening:\n{status}"
         ));

@@ -3,7 +3,7 @@
 use super::edges::{each, json_of, key_of, odd};
 use super::{ReviewStore, ReviewStoreError, backlog};
 use crate::flows;
-use nanoseg_flow::{Aggregate, Loss};
+use nanoseg_flow::{Aggregate, Loss, NodeAddresses};
 use nanoseg_graph::{Edge, EdgeKey, FoldedScan, History, Peer, StoredEdge};
 use nanoseg_net::Timestamp;
 use rusqlite::Connection;
@@ -45,6 +45,14 @@ impl ReviewStore {
         });
         read.map_err(|e| self.odd("read", e))?;
         Ok(all)
+    }
+
+    /// Returns the addresses that agents told of their nodes.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn node_addresses(&self) -> Result<NodeAddresses, ReviewStoreError> {
+        flows::node_addresses(&self.connection, None).map_err(|e| self.odd("read", e))
     }
 
     /// Returns what observation lost; the times are not kept.
