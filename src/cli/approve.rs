@@ -33,7 +33,7 @@ Examples:
     nanoseg approve web-3 -n shop --revision sha256:1f0c… --reason reviewed --yes
 
   Without one of its connections, which then counts as rejected:
-    nanoseg approve web-3 -n shop --except 'shop/web → shop/db 5432/TCP' --reason 'web has no business'
+    nanoseg approve web-3 -n shop --except 'shop/web → shop/db 5432/TCP' --reason 'not web'
 
   For a change window: what it opens is closed again by itself:
     nanoseg approve web-3 -n shop --for 2h --reason 'CHG-1077: migration'

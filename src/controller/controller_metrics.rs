@@ -114,6 +114,7 @@ impl ControllerMetrics {
         }
         self.malformed(&BTreeMap::new());
         self.set_told_addresses(ToldAddresses::default());
+        self.set_plugin_lag(&PluginLag::default());
     }
 
     pub fn register(&self, registry: &mut Registry, writes: Arc<WriteCounts>) {
@@ -221,7 +222,7 @@ impl ControllerMetrics {
         );
         registry.register(
             "plugin_lag_seconds",
-            "The longest time for which allowed connections failed after a pod's start or a change of a policy, of those measured lately: what the network plugin needed at least",
+            "The longest time for which allowed connections failed after a pod's start or a change of a policy, of those measured lately: what the network plugin needed at least; 0 until one was",
             self.plugin_lag.clone(),
         );
         registry.register(
@@ -363,12 +364,11 @@ impl ControllerMetrics {
     /// Sets what the network plugin needed lately.
     pub fn set_plugin_lag(&self, lag: &PluginLag) {
         for cause in LagCause::ALL {
-            if let Some(millis) = lag.longest(cause) {
-                let labels = vec![("after", cause.name().to_owned())];
-                self.plugin_lag
-                    .get_or_create(&labels)
-                    .set(Duration::from_millis(millis.unsigned_abs()).as_secs_f64());
-            }
+            let millis = lag.longest(cause).unwrap_or_default().unsigned_abs();
+            let labels = vec![("after", cause.name().to_owned())];
+            self.plugin_lag
+                .get_or_create(&labels)
+                .set(Duration::from_millis(millis).as_secs_f64());
         }
     }
 

@@ -59,9 +59,14 @@ pub(super) struct Jobs {
 }
 
 impl Jobs {
-    /// Adds a Job if `top` is one: its own template, or what one of its pods shows of it.
+    /// Adds a Job if `top` is one: its own template, or what one of its pods shows of it. Also a CronJob that follows
+    /// from the name of a Job that is gone: a person may have named it so (`feed-by-hand-20261130`).
     pub fn add(&mut self, top: &TopOwner, labels: &Labels, spec: Option<&PodSpec>) {
-        if top.id.kind == "Job" && top.custom.is_none() {
+        let is_inferred = || {
+            let missing = top.missing.as_ref();
+            top.id.kind == "CronJob" && missing.is_some_and(|missing| missing.kind == "Job")
+        };
+        if (top.id.kind == "Job" || is_inferred()) && top.custom.is_none() {
             let template = || Template::of(labels, spec);
             self.templates
                 .entry(top.id.clone())
@@ -87,7 +92,10 @@ impl Jobs {
         let mut families = BTreeMap::new();
         let mut rest: BTreeMap<(&str, &Template), BTreeSet<&WorkloadId>> = BTreeMap::new();
         for (job, template) in &self.templates {
-            match cron_job_of(job, template, &cron_jobs) {
+            let is_known = job.kind == "CronJob" && owners.get(job).is_some();
+            let found = cron_job_of(job, template, &cron_jobs).filter(|_| !is_known);
+            match found {
+                None if job.kind == "CronJob" => {}
                 Some(cron_job) => {
                     families.insert(job.clone(), cron_job.clone());
                 }

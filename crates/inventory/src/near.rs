@@ -35,6 +35,25 @@ impl Inventory {
         pods.map(|pod| &pod.workload).collect()
     }
 
+    /// The workloads of pods that ended without an address that anybody knows, on nodes with `is_on`, and that were there
+    /// between two times or shortly before: a pod that is over within a second may never have one published.
+    pub fn never_addressed(
+        &self,
+        is_on: impl Fn(&str) -> bool,
+        (first, last): (Timestamp, Timestamp),
+        nearness: Nearness,
+    ) -> BTreeSet<&WorkloadId> {
+        let pods = self.pods.iter().filter(|pod| {
+            let has_none = !pod.template && !pod.host_network && pod.addresses.is_empty();
+            let until = pod.owned.until.map(|until| until.plus_secs(nearness.after));
+            has_none
+                && pod.node.as_deref().is_some_and(&is_on)
+                && until.is_some_and(|until| until > last)
+                && pod.owned.from.is_some_and(|from| from <= first)
+        });
+        pods.map(|pod| &pod.workload).collect()
+    }
+
     /// The nodes with a pod that has no address yet: an address of the pods' ranges that nobody has is perhaps its.
     pub fn nodes_awaiting_addresses(&self) -> BTreeSet<&str> {
         let waiting = self.pods.iter().filter(|pod| {
@@ -118,6 +137,30 @@ mod tests {
         assert_eq!(names("2026-01-01T11:10:00Z", "2026-01-01T11:10:00Z"), none);
         // It began near and went on: the last packet counts.
         assert_eq!(names("2026-01-01T11:01:00Z", "2026-01-01T11:10:00Z"), none);
+    }
+
+    #[test]
+    fn a_pod_that_was_over_before_its_address_was_published_is_known_by_its_node_and_time() {
+        let job = ended(
+            "job",
+            "10.244.1.8",
+            "2026-01-01T10:00:00Z",
+            "2026-01-01T10:00:01Z",
+        )
+        .replace("podIP: 10.244.1.8, ", "");
+        let (inventory, _) = testing::inventory(&job);
+        let names = |node: &str, time: &str| -> Vec<String> {
+            let found = inventory.never_addressed(|one| one == node, (at(time), at(time)), NEAR);
+            found.into_iter().map(|id| id.name.clone()).collect()
+        };
+        assert_eq!(names("n1", "2026-01-01T10:00:00.5Z"), ["job"]);
+        for (node, time) in [
+            ("n2", "2026-01-01T10:00:00.5Z"),
+            ("n1", "2026-01-01T09:59:00Z"),
+            ("n1", "2026-01-01T10:10:00Z"),
+        ] {
+            assert_eq!(names(node, time), [] as [&str; 0], "{node} {time}");
+        }
     }
 
     #[test]

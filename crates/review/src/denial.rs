@@ -18,8 +18,8 @@ pub struct Denial {
 
 /// Returns what the policies deny of a connection, given by what must be allowed for it ([`nanoseg_graph::Requiring`]).
 ///
-/// A client that comes through a node is seen as itself or as a node, by where the pod runs (rule:
-/// node-port-from-any-node). Where such a connection was answered (`answered`), it is denied only if it is in both ways:
+/// A client that comes through a node is seen as itself or as a node, by where the pod runs
+/// (rule: node-port-from-any-node). Where such a connection was answered (`answered`), it is denied only if it is in both ways:
 /// it came in the other one.
 pub fn denials(needed: &[Requirement], answered: bool, evaluation: &Evaluation) -> Vec<Denial> {
     let denied = needed.iter().flat_map(|requirement| {

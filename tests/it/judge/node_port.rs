@@ -40,7 +40,7 @@ ports: [{port: 8080, protocol: TCP}]
 endpoints: [{addresses: [10.244.1.6], targetRef: {kind: Pod, namespace: shop, name: api}}]
 ";
 
-const FLOWS: &str = r#"{"client": "203.0.113.7", "server": "172.18.0.3", "port": 30080, "protocol": "TCP", "time": "2026-03-02T10:00:00Z", "connections": 5}
+const FLOWS: &str = r#"{"client": "203.0.113.7", "server": "10.244.1.6", "port": 8080, "protocol": "TCP", "via": "172.18.0.3:30080", "time": "2026-03-02T10:00:00Z", "connections": 5}
 "#;
 
 fn explain(folder: &std::path::Path, question: [&str; 3]) -> (Option<i32>, String) {

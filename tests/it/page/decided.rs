@@ -172,6 +172,8 @@ fn a_connection_whose_tick_is_taken_away_is_left_out_and_an_opening_has_its_end_
         let asked = block_in_place(|| world.open("db"));
         let path = format!("proposal/{namespace}/{}", asked.name_any());
         browser.open(&ui.at(&path)).await;
+        // The page may show the state of a moment ago.
+        browser.until_text("main", "Refused before").await;
         let text = browser.text("main").await;
         assert!(
             text.contains("Refused before") && text.contains("left out"),

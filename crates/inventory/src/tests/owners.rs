@@ -352,6 +352,14 @@ fn a_job_made_by_hand_from_a_cron_job_is_the_cron_job_s() {
     // Its object is gone, and its name says nothing.
     let gone = [cron.clone(), job_pod("by-hand", "report")];
     assert_eq!(workload_names(&gone), ["CronJob report"]);
+    // Its object is gone, and its name looks like that of a run of another CronJob, which is not there.
+    let timed = [cron.clone(), job_pod("by-hand-1795999563", "report")];
+    assert_eq!(workload_names(&timed), ["CronJob report"]);
+    let unknown = [cron.clone(), job_pod("nightly-29933328", "other")];
+    assert_eq!(
+        workload_names(&unknown),
+        ["CronJob nightly", "CronJob report"]
+    );
     // Another program.
     let other = [cron, job_pod("by-hand", "other")];
     assert_eq!(workload_names(&other), ["Job by-hand", "CronJob report"]);

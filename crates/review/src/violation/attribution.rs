@@ -141,11 +141,30 @@ impl<'a> Neighbours<'a> {
         match peer {
             Peer::Unattributed(who) => match service_of(who, self.inventory) {
                 Some(service) => self.inventory.selected_by(service),
-                None => self.inventory.near(who.address, times, NEARNESS),
+                None => self.near(who.address, times, edge),
             },
+            Peer::Outside(address) if may_be_of_cluster(*address) => {
+                self.near(*address, times, edge)
+            }
             Peer::Outside(address) => self.inventory.near(*address, times, NEARNESS),
             Peer::Workload(_) | Peer::Node(_) | Peer::ApiServer => BTreeSet::new(),
         }
+    }
+
+    /// The pods that had the address just before or after, else those that were over on a node that saw the traffic before
+    /// anybody knew their address.
+    fn near(
+        &self,
+        address: IpAddr,
+        times: (Timestamp, Timestamp),
+        edge: &Edge,
+    ) -> BTreeSet<&'a WorkloadId> {
+        let near = self.inventory.near(address, times, NEARNESS);
+        if !near.is_empty() || self.inventory.in_service_range(address) {
+            return near;
+        }
+        let saw = |node: &str| edge.observers.contains(node);
+        self.inventory.never_addressed(saw, times, NEARNESS)
     }
 
     /// Returns true if the connection is allowed to whoever its ends may be.

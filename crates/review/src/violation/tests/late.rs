@@ -105,6 +105,24 @@ fn packets_before_a_pods_address_is_known_are_judged_as_the_pods() {
 }
 
 #[test]
+fn a_job_that_was_over_before_its_address_was_known_is_judged_as_the_job() {
+    let job = gone("10.244.1.80", 101).replace("podIP: 10.244.1.80, ", "");
+    let seen = |node: &str, rules: &str| {
+        let mut graph = Graph::default();
+        let one = attempts(&stranger("10.244.1.80"), "10.244.1.80", (100, 100));
+        for (client, server, edge) in one.edges() {
+            let mut edge = edge.clone();
+            edge.observers = nanoseg_flow::Observers::one(&node.into());
+            graph.add_edge(client, server, edge);
+        }
+        search(&graph, &with(&[job.clone()]), rules).len()
+    };
+    assert_eq!(seen("n1", ALLOWS_WEB), 0);
+    assert_eq!(seen("n1", "ingress: [], egress: []"), 1);
+    assert_eq!(seen("n2", ALLOWS_WEB), 1);
+}
+
+#[test]
 fn a_call_of_a_service_whose_pods_are_all_gone_is_judged_by_whom_it_leads_to() {
     let service = "apiVersion: v1\nkind: Service\nmetadata: {namespace: shop, name: api}\n\
          spec: {clusterIP: 10.96.0.20, clusterIPs: [10.96.0.20], selector: {app: api}, \
