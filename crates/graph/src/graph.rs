@@ -1,6 +1,7 @@
 //! The communication graph itself: peers and edges in a petgraph, with one node per peer and one
 //! edge per (client, server, protocol, port).
 
+use super::masquerade::Masquerades;
 use super::{Corroboration, Edge, Outcome, Peer};
 use nanoseg_flow::{Observers, Views};
 use nanoseg_inventory::WorkloadId;
@@ -50,13 +51,26 @@ impl Graph {
     /// Notes on each edge which agents should have seen it and did not, or may still tell of it
     /// (rule: edge-has-two-observers). `now` is the time by the receiver's clock.
     pub fn corroborate(&mut self, views: &Views, now: Timestamp) {
-        for edge in self.graph.edge_weights_mut() {
-            let found = edge.corroboration(Outcome::Answered, views, now);
-            let (one_sided, waiting) = match found {
-                Corroboration::OneSided(nodes) => (nodes, Observers::default()),
-                Corroboration::Waiting(nodes) => (Observers::default(), nodes),
-                _ => Default::default(),
+        let found: Vec<(Observers, Observers)> = {
+            let all = || {
+                let edges = self.graph.edge_references();
+                edges.map(|one| {
+                    let ends = (&self.graph[one.source()], &self.graph[one.target()]);
+                    (ends.0, ends.1, one.weight().as_ref())
+                })
             };
+            let masquerades = Masquerades::build(all());
+            let judge = |edge: (&Peer, &Peer, &Edge)| {
+                let alone = edge.2.corroboration(Outcome::Answered, views, now);
+                match masquerades.confirm(edge, alone) {
+                    Corroboration::OneSided(nodes) => (nodes, Observers::default()),
+                    Corroboration::Waiting(nodes) => (Observers::default(), nodes),
+                    _ => Default::default(),
+                }
+            };
+            all().map(judge).collect()
+        };
+        for (edge, (one_sided, waiting)) in self.graph.edge_weights_mut().zip(found) {
             // What did not change stays shared with other copies of the graph.
             if (&edge.one_sided, &edge.waiting) != (&one_sided, &waiting) {
                 let edge = Arc::make_mut(edge);

@@ -26,6 +26,7 @@ mod learning;
 mod learning_progress;
 mod lesson;
 mod lookups;
+mod masquerade;
 mod open_directions;
 mod outside_blocks;
 mod peer;

@@ -145,18 +145,21 @@ impl Departed {
     }
 
     /// Keeps the pod as it was with the addresses that it lost, under another uid: the inventory takes two pods
-    /// of one uid for versions of one pod.
+    /// of one uid for versions of one pod. While its node boots again a pod has none, and a pod that is over may lose
+    /// its own before its object is gone.
     fn readdress(&mut self, old: &Pod, new: &Pod, now: Timestamp) {
         let before = addresses(old);
-        let after = addresses(new);
-        if before.is_empty() || before == after || after.is_empty() {
+        if before.is_empty() || before == addresses(new) {
             return;
         }
         let mut past = old.clone();
         let given_up: Vec<&str> = before.iter().map(String::as_str).collect();
         let uid = old.metadata.uid.clone().unwrap_or_default();
         past.metadata.uid = Some(format!("{uid}@{}", given_up.join(",")));
-        end(&mut past, now);
+        end(
+            &mut past,
+            finished(new).filter(|_| is_over(new)).unwrap_or(now),
+        );
         self.keep(past);
         self.readdressed.insert(uid, time(now));
     }

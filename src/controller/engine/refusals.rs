@@ -133,7 +133,7 @@ impl Refused {
                 if let Some(kept) = keepers.get(id) {
                     passes.push(Pass {
                         requirements: without(kept),
-                        groups: vec![(vec![id.clone()], options.clone())],
+                        groups: vec![(vec![id.clone()], *options)],
                     });
                 }
             }

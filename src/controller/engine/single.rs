@@ -24,7 +24,7 @@ pub fn generate(
     let segment = engine_state.segments.get(&id.namespace);
     let segment = segment.and_then(|segment| segment.segment.as_ref());
     let options = segment.ok_or("its namespace is not segmented any more")?;
-    let groups = [(vec![id.clone()], options.synthesis.clone())];
+    let groups = [(vec![id.clone()], options.synthesis)];
     let open = open_directions::find(engine_state, observation, view, now);
     let (inventory, existing) = (&observation.inventory, &observation.foreign_policies);
     let proven = synthesise_and_prove(requirements, &groups, &open, inventory, existing);

@@ -205,7 +205,7 @@ fn a_proposal_is_approved_without_a_connection_which_counts_as_rejected() {
             .iter()
             .map(ConnectionRef::from)
             .collect::<Vec<_>>(),
-        [out.clone()]
+        std::slice::from_ref(&out)
     );
     let approved = cluster
         .run(world.fetch(&shown.name_any()))

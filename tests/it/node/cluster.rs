@@ -7,14 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Faults of the product that are known and not mended yet: a part of what is said, and why. Take the line away with the
-/// fault.
-const KNOWN_FAULTS: [(&str, &str); 1] = [(
-    "[\"Trusted=False: node:",
-    "issue 17: a client that enters through a node port is told as itself by the node that it entered, and as the node by \
-     the server's node, which makes the edge of the node one-sided",
-)];
-
 /// The running cluster. It ends when the value is dropped, and everything is cleaned up.
 pub struct RealCluster {
     process: RefCell<Process>,
@@ -186,10 +178,6 @@ impl RealCluster {
 
     /// Notes something that is not as it must be. The day goes on, so that it shows all of it.
     pub fn fault(&self, what: &str) {
-        if let Some((_, why)) = KNOWN_FAULTS.iter().find(|(part, _)| what.contains(part)) {
-            self.say(&format!("KNOWN FAULT ({why}): {what}"));
-            return;
-        }
         self.say(&format!("FAULT: {what}"));
         self.faults.borrow_mut().push(what.to_owned());
     }

@@ -265,11 +265,20 @@ fn asked_about(cluster: &RealCluster, from: &str, to: &str, target: &str) -> Vec
 }
 
 fn what_was_rejected_is_not_offered_again(cluster: &RealCluster) {
-    for name in asked_about(cluster, "loadgen", "postgres", "postgres:5432/tcp") {
-        let why = ["--reason", "nobody needs it", "--yes", "--wait", "60s"];
-        let reject = ["reject", &name, "-n", "shop"];
-        cluster.olga(&[&reject[..], &why].concat()).good("reject");
-    }
+    // A connection that is rejected at one end is not asked about at the other end any more.
+    let asked = asked_about(cluster, "loadgen", "postgres", "postgres:5432/tcp");
+    let name = asked.first().expect("a proposal");
+    let why = ["--reason", "nobody needs it", "--yes", "--wait", "60s"];
+    let reject = ["reject", name, "-n", "shop"];
+    cluster.olga(&[&reject[..], &why].concat()).good("reject");
+    cluster.hope(PATIENCE, "end of the other proposal", || {
+        let open = proposals(cluster)?;
+        let names: Vec<_> = open.iter().map(|(name, _)| name).collect();
+        names
+            .is_empty()
+            .then_some(())
+            .ok_or_else(|| format!("{names:?}"))
+    });
     // Longer than two windows of the agents, in which it goes on trying.
     let until = Instant::now() + Duration::from_secs(25);
     while Instant::now() < until {

@@ -13,10 +13,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// An event of a day, and its name.
 pub type Event = (&'static str, fn(&RealCluster));
 
-/// The events, in the order of the day. Left out, and part of the long day alone: the reboot of a node. Its pods keep their
-/// objects and get other addresses; what they had before is nobody's then, so there are violations and proposals of
-/// `unknown-pod` (issue 17).
-pub const EVENTS: [Event; 8] = [
+/// The events, in the order of the day.
+pub const EVENTS: [Event; 9] = [
     ("a rollout of each workload", rollout_of_each),
     ("scaled up and down", scaled),
     ("a Job by hand from the CronJob", job_by_hand),
@@ -25,6 +23,7 @@ pub const EVENTS: [Event; 8] = [
     ("kube-proxy restarted", proxy_restarted),
     ("kube-router restarted", router_restarted),
     ("the API server restarted", api_server_restarted),
+    ("a node rebooted", rebooted),
 ];
 
 /// Those of the long day.
@@ -37,7 +36,7 @@ pub const ALL_EVENTS: [Event; 13] = [
     EVENTS[5],
     EVENTS[6],
     EVENTS[7],
-    ("a node rebooted", rebooted),
+    EVENTS[8],
     ("a node drained", drained),
     ("the leader killed", leader_killed),
     ("the API server away for 20 s", api_server_away),

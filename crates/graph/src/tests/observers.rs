@@ -195,3 +195,52 @@ fn a_stored_edge_keeps_its_observers_and_one_of_an_earlier_version_has_none() {
     let found = answered(&read.0, &views, 300);
     assert_eq!(found, Corroboration::NotOfAgents);
 }
+
+/// The nodes that should have seen the answered connections of each client of api-a and did not.
+fn one_sided(by: &[(&str, FlowRecord)], views: &Views) -> Vec<(String, Observers)> {
+    let inventory = cluster();
+    let listeners = InventoryListeners(&inventory);
+    let mut seen = told(by).result(&listeners, &address_epochs(&inventory), 1024);
+    seen.views = views.clone();
+    let mut graph = build(&seen, &inventory, GraphOptions::OBSERVED).graph;
+    graph.corroborate(views, at(10_000));
+    let edges = graph.edges().into_iter();
+    let of_api =
+        edges.filter(|(_, server, _)| matches!(server, Peer::Workload(id) if id.name == "api-a"));
+    of_api
+        .map(|(client, _, edge)| (client.to_string(), edge.one_sided.clone()))
+        .collect()
+}
+
+#[test]
+fn a_client_that_comes_through_a_node_and_that_node_confirm_each_other() {
+    let from = |client: &str, verdict| record(client, API, verdict);
+    let customer = ("n1", from("203.0.113.9", Verdict::Established));
+    let masqueraded = ("n2", from("172.18.0.2", Verdict::Established));
+    let views = views(&[("n1", -600, 600), ("n2", -600, 600)]);
+    let none = Observers::default;
+    assert_eq!(
+        one_sided(&[customer.clone(), masqueraded.clone()], &views),
+        [
+            ("node:n1".to_owned(), none()),
+            ("outside:203.0.113.9".to_owned(), none())
+        ]
+    );
+    // Either alone is not confirmed by anybody, nor by a call that was not answered.
+    let n1 = || nodes(&["n1"]);
+    assert_eq!(
+        one_sided(&[masqueraded.clone()], &views),
+        [("node:n1".to_owned(), n1())]
+    );
+    assert_eq!(
+        one_sided(&[customer], &views),
+        [("outside:203.0.113.9".to_owned(), nodes(&["n2"]))]
+    );
+    let refused = ("n1", from("203.0.113.9", Verdict::Refused));
+    let told = one_sided(&[refused, masqueraded.clone()], &views);
+    assert!(told.contains(&("node:n1".to_owned(), n1())), "{told:?}");
+    // A client of another server confirms nothing.
+    let elsewhere = record("203.0.113.9", "10.244.2.7:9090", Verdict::Established);
+    let told = one_sided(&[("n1", elsewhere), masqueraded], &views);
+    assert_eq!(told, [("node:n1".to_owned(), n1())]);
+}

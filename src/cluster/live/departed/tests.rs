@@ -110,3 +110,47 @@ fn a_pod_ends_when_its_name_is_used_again() {
     let last = departed.since(0)[0].number;
     assert!(departed.since(last).is_empty());
 }
+
+#[test]
+fn a_pod_whose_node_boots_again_had_its_earlier_address_until_then() {
+    let mut departed = Departed::new(HOUR, 100);
+    let first = pod("db-0", "u1", 0, "10.0.0.1");
+    // The kubelet reports that the sandbox is gone before it has made another one.
+    let mut without = first.clone();
+    let status = without.status.as_mut().expect("a status");
+    (status.pod_ip, status.pod_ips) = (None, None);
+    departed.arrived(Some(&first), &mut without, at(100));
+    let mut again = pod("db-0", "u1", 0, "10.0.0.2");
+    departed.arrived(Some(&without), &mut again, at(130));
+    let present = [again, pod("other", "u3", 140, "10.0.0.1")];
+    let owner = |when| owner(&departed, &present, at(when));
+    assert_eq!(owner(50).as_deref(), Some("db-0"));
+    assert_eq!(owner(150).as_deref(), Some("other"));
+    let since = present[0]
+        .status
+        .as_ref()
+        .and_then(|s| s.start_time.clone());
+    assert_eq!(
+        since,
+        Some(time(at(100))),
+        "from the end of the first sandbox"
+    );
+}
+
+#[test]
+fn a_pod_that_is_over_and_lost_its_address_had_it_until_its_containers_ended() {
+    let mut departed = Departed::new(HOUR, 100);
+    let running = pod("job", "u1", 0, "10.0.0.1");
+    let ended = at(90);
+    let text = format!(
+        "metadata: {{namespace: shop, name: job, uid: u1}}\n\
+         spec: {{nodeName: n1, containers: [{{name: main}}]}}\n\
+         status: {{phase: Succeeded, containerStatuses: [{{name: main, state: {{terminated: {{exitCode: 0, finishedAt: '{ended}'}}}}}}]}}"
+    );
+    let mut over: Pod = serde_yaml::from_str(&text).expect("a pod");
+    departed.arrived(Some(&running), &mut over, at(300));
+    let present = [over, pod("next", "u2", 95, "10.0.0.1")];
+    let owner = |when| owner(&departed, &present, at(when));
+    assert_eq!(owner(50).as_deref(), Some("job"));
+    assert_eq!(owner(200).as_deref(), Some("next"));
+}

@@ -115,7 +115,7 @@ fn a_job_that_was_over_before_its_address_was_known_is_judged_as_the_job() {
             edge.observers = nanoseg_flow::Observers::one(&node.into());
             graph.add_edge(client, server, edge);
         }
-        search(&graph, &with(&[job.clone()]), rules).len()
+        search(&graph, &with(std::slice::from_ref(&job)), rules).len()
     };
     assert_eq!(seen("n1", ALLOWS_WEB), 0);
     assert_eq!(seen("n1", "ingress: [], egress: []"), 1);
