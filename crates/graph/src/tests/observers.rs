@@ -229,7 +229,7 @@ fn a_client_that_comes_through_a_node_and_that_node_confirm_each_other() {
     // Either alone is not confirmed by anybody, nor by a call that was not answered.
     let n1 = || nodes(&["n1"]);
     assert_eq!(
-        one_sided(&[masqueraded.clone()], &views),
+        one_sided(std::slice::from_ref(&masqueraded), &views),
         [("node:n1".to_owned(), n1())]
     );
     assert_eq!(
