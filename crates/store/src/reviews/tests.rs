@@ -269,7 +269,8 @@ proptest! {
         for place in order {
             let mut batch = batches[place].clone();
             batch.seen.scans.clear();
-            // An earlier version does not know who answered, nor numbers of one run that two nodes give.
+            // An earlier version does not know who answered, nor which addresses a node has.
+            batch.seen.node_addresses.clear();
             for (_, entry) in &mut batch.seen.names {
                 entry.by = NamedBy::Unknown;
             }
