@@ -89,6 +89,20 @@ class RealNode:
         command = getattr(self, name.replace("kube-", ""))()
         path = name if name == "containerd" else self.programs / name
         self.running[name] = self.places.start(self.name, [path, *command], f"{name}-{self.name}")
+        if name == "kubelet":
+            self.places.wait_until(self.kubelet_serves, 60, f"kubelet: {self.places.last_words('kubelet-' + self.name)}")
+
+    def kubelet_serves(self):
+        """It ends if containerd does not serve yet; systemd starts it again then, and so does this."""
+        kubelet = self.running.get("kubelet")
+        if kubelet is None or kubelet.poll() is not None:
+            if kubelet is not None:
+                self.places.stop(self.running.pop("kubelet"))
+            self.running["kubelet"] = self.places.start(
+                self.name, [self.programs / "kubelet", *self.kubelet()], f"kubelet-{self.name}")
+            return False
+        ask = "import urllib.request as u; u.urlopen('http://127.0.0.1:10248/healthz', timeout=1)"
+        return not self.places.run(self.name, ["python3", "-c", ask], check=False).returncode
 
     def stop_program(self, name):
         self.places.stop(self.running.pop(name))
