@@ -120,7 +120,9 @@ class RealCluster:
             for line in tail(log):
                 if match := CALL.search(line):
                     when, outcome, target = match.groups()
-                    latest[caller][target] = [int(when), outcome]
+                    # A container that was started again has a log more.
+                    known = latest[caller].get(target, [0])
+                    latest[caller][target] = max(known, [int(when), outcome], key=lambda call: call[0])
         return {"calls": latest}
 
     def do_restart(self, node, program):

@@ -154,3 +154,20 @@ fn a_pod_that_is_over_and_lost_its_address_had_it_until_its_containers_ended() {
     assert_eq!(owner(50).as_deref(), Some("job"));
     assert_eq!(owner(200).as_deref(), Some("next"));
 }
+
+#[test]
+fn what_a_pod_sends_before_its_second_address_is_published_is_its_own() {
+    let mut departed = Departed::new(HOUR, 100);
+    let first = pod("db-0", "u1", 0, "10.0.0.2");
+    let mut again = pod("db-0", "u1", 0, "10.0.0.1");
+    let up = at(995);
+    let condition =
+        format!("{{type: PodReadyToStartContainers, status: 'True', lastTransitionTime: '{up}'}}");
+    let status = again.status.as_mut().expect("a status");
+    status.conditions = Some(vec![serde_yaml::from_str(&condition).expect("a condition")]);
+    departed.arrived(Some(&first), &mut again, at(1000));
+    let present = [again];
+    let owner = |when| owner(&departed, &present, at(when));
+    assert_eq!(owner(990).as_deref(), Some("db-0"));
+    assert_eq!(owner(900), None);
+}
