@@ -152,17 +152,18 @@ impl Departed {
         if before.is_empty() || before == addresses(new) {
             return;
         }
-        let since = new_sandbox(new).unwrap_or(now).min(now);
+        let up = network_up(new).unwrap_or(now).min(now);
         let mut past = old.clone();
         let given_up: Vec<&str> = before.iter().map(String::as_str).collect();
         let uid = old.metadata.uid.clone().unwrap_or_default();
         past.metadata.uid = Some(format!("{uid}@{}", given_up.join(",")));
         end(
             &mut past,
-            finished(new).filter(|_| is_over(new)).unwrap_or(since),
+            finished(new).filter(|_| is_over(new)).unwrap_or(now),
         );
         self.keep(past);
-        self.readdressed.insert(uid, time(since));
+        let made = up.plus_secs(-SANDBOX_MADE);
+        self.readdressed.insert(uid, time(made));
     }
 
     /// A pod with new addresses has them since it got them, not since it started.
@@ -246,13 +247,12 @@ fn deletion(pod: &Pod) -> Option<Timestamp> {
     Some(Timestamp::from(at.0))
 }
 
-/// From the network of a pod's second sandbox to the report that it is up, in seconds: the time of a plugin and of the
-/// kubelet's loop (KEP-3085). The images are there already.
+/// From when a pod's second sandbox is made until it is reported, or that the first one is gone, in seconds: the time of
+/// a plugin and of the kubelet's loop (KEP-3085). What the pod sends meanwhile is its own.
 const SANDBOX_MADE: i64 = 30;
 
-/// When the sandbox of a pod that has new addresses was made at the earliest: before its network was reported to be up,
-/// or its first container started. What it sends meanwhile is its own.
-fn new_sandbox(pod: &Pod) -> Option<Timestamp> {
+/// When the network of a pod with new addresses was reported to be up, or its first container started.
+fn network_up(pod: &Pod) -> Option<Timestamp> {
     if addresses(pod).is_empty() {
         return None;
     }
@@ -266,8 +266,7 @@ fn new_sandbox(pod: &Pod) -> Option<Timestamp> {
     let running = containers
         .filter_map(|c| c.state.as_ref()?.running.as_ref()?.started_at.as_ref())
         .map(|t| Timestamp::from(t.0));
-    let up = ready.max().or(running.min())?;
-    Some(up.plus_secs(-SANDBOX_MADE))
+    ready.max().or(running.min())
 }
 
 /// The end of the pod's tenure as the inventory reads it (before it rounds up).
