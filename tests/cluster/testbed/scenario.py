@@ -113,6 +113,10 @@ def edges():
         yield "shop/counter", server, protocol, port, f"{times} times: " + COUNTED_WHY.get(server, "by its Service")
 
 
+# Clients that are older than the agents and call Services by their addresses, without a lookup; and whom the agents
+# must suppose that they have asked.
+BY_ADDRESS, DNS_SERVER = ["shop/counter"], "kube-system/coredns"
+
 # Edges of which there is exactly one connection per pair of pods, all of them older than the agents.
 OLD = {("shop/app", "shop/postgres", "TCP", 5432): 2,
        **{("monitoring/prometheus", f"node:{n.name}", "TCP", 9100): 1 for n in NODES}}

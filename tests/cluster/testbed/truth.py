@@ -10,7 +10,7 @@ def truth(cluster):
     edges = [edge(*e) for e in t.edges() if not (e[0] in t.WORKLOAD and e[0] not in had)]
     return {
         "edges": edges,
-        "implied": [{"client": c, "server": v, "protocol": "TCP", "port": 53} for c, v in implied(edges)],
+        "implied": [{"client": c, "server": v, "protocol": protocol, "port": 53} for c, v, protocol in implied(edges)],
         "not_learned": [{"client": c, "server": v, "protocol": protocol, "ports": ports, "verdict": verdict, "finding": finding,
                          "why": why, "unseen": unseen(c, v, protocol, ports[0] if ports else 0)}
                         for c, v, protocol, ports, verdict, finding, why in t.not_learned()],
@@ -41,7 +41,9 @@ def unseen(*key):
 
 
 def implied(edges):
-    """Design rule 9, as in samples/shop: who asks a DNS server over UDP may ask it over TCP."""
+    """As in samples/shop: who asks a DNS server over UDP may ask it over TCP (rule: dns-over-tcp-implied). Whose pod is
+    older than the agents and called Services may have looked them up before (rule: dns-not-observed)."""
     over = {protocol: [(e["client"], e["server"]) for e in edges if (e["protocol"], e["port"]) == (protocol, 53)]
             for protocol in ("UDP", "TCP")}
-    return [pair for pair in over["UDP"] if pair not in over["TCP"]]
+    yield from ((*pair, "TCP") for pair in over["UDP"] if pair not in over["TCP"])
+    yield from ((client, t.DNS_SERVER, protocol) for client in t.BY_ADDRESS for protocol in ("TCP", "UDP"))
