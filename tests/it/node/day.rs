@@ -10,6 +10,9 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
+/// From a forbidden connection to its violation: a minute more where a pod has just lost its address, as after a reboot
+/// (rule: judge-late-rather-than-wrong).
+const JUDGED: Duration = Duration::from_secs(150);
 /// From the first packet to a proposal for each workload.
 const LEARNED: Duration = Duration::from_secs(180);
 
@@ -232,7 +235,7 @@ fn what_nobody_needs_is_blocked_and_counted(cluster: &RealCluster) {
         !call(cluster, "loadgen", "postgres:5432/tcp"),
         "it is blocked"
     );
-    cluster.hope(PATIENCE, "violation", || {
+    cluster.hope(JUDGED, "violation", || {
         let (counted, told) = violations(cluster);
         let named = told
             .iter()
