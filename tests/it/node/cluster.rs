@@ -5,7 +5,11 @@ use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+/// Held by the cluster that runs: two at once have too little of the machine, and take each other's image away.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// The running cluster. It ends when the value is dropped, and everything is cleaned up.
 pub struct RealCluster {
@@ -15,6 +19,8 @@ pub struct RealCluster {
     begun: Instant,
     /// What was not as it must be; the day goes on.
     faults: RefCell<Vec<String>>,
+    /// The last field: it is dropped after the process has ended.
+    _alone: MutexGuard<'static, ()>,
 }
 
 struct Process {
@@ -77,6 +83,7 @@ impl RealCluster {
     /// Starts the cluster and waits until its nodes are ready. Returns `None` and prints what is missing if this is not
     /// possible; fails if nothing may be missing (NANOSEG_REQUIRE_ALL=1).
     pub fn start(family: &str) -> Option<RealCluster> {
+        let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let image = match missing().and_then(|()| image()) {
             Ok(image) => image,
             Err(lack) => {
@@ -103,6 +110,7 @@ impl RealCluster {
         };
         let begun = Instant::now();
         Some(RealCluster {
+            _alone: alone,
             ready: process.event("ready"),
             process: RefCell::new(process),
             folder,
