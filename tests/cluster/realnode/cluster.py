@@ -192,7 +192,7 @@ class Network(Places):
         self.add_namespace(OUTSIDE)
         self.batch(OUTSIDE, "link add br0 type bridge", "link set br0 up",
                    *(f"addr add {r.host(UPLINK)}/{r.bits} dev br0{nodad(r)}" for r in layout.ranges),
-                   *(f"addr add {address}/{32 if r.family == 4 else 128} dev lo" for r in layout.ranges for address in r.outside),
+                   *(f"addr add {address}/{32 if r.family == 4 else 128} dev lo{nodad(r)}" for r in layout.ranges for address in r.outside),
                    # Who calls from outside has the customer's address, not that of the kernel's own route.
                    *(f"route {'replace' if r.family == 4 else 'add'} {r.network} dev br0 src {r.outside[1]}"
                      f"{' metric 1' if r.family == 6 else ''}" for r in layout.ranges))
