@@ -182,5 +182,8 @@ fn an_agent_that_cannot_reach_its_receiver_keeps_its_records_and_exits_without_a
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(0), "{log}");
     assert!(batches() > 0, "{log}");
-    assert!(log.contains("batches are kept and sent later"), "{log}");
+    assert!(
+        log.contains("batches are kept, and sent when it works again"),
+        "{log}"
+    );
 }
