@@ -20,7 +20,7 @@ pub struct PendingViolations {
 /// A connection that waits to be judged, or was judged and goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PendingViolation {
-    /// When it was first seen to be denied, by the controller's clock.
+    /// The time of the traffic when it was first seen to be denied, not after that by the controller's clock.
     pub since: Timestamp,
     /// It is judged by what is known of the cluster as of this time.
     pub due: Timestamp,
@@ -30,7 +30,8 @@ pub struct PendingViolation {
 impl PendingViolations {
     /// Takes what the policies deny now, and returns what can be judged. `only`: the workloads that were looked at;
     /// `None`: all. `caught_up`: everything that was in the cluster then is known. Both times are by the controller's
-    /// clock, so nobody who sends or reports traffic can put the judgement off.
+    /// clock, and the time of traffic counts as it was first seen, so nobody who sends or reports it can put the judgement
+    /// off.
     pub fn judge(
         &mut self,
         found: Vec<Violation>,
@@ -61,7 +62,8 @@ impl PendingViolations {
             return true;
         }
         let pending = self.known.entry(key).or_insert(PendingViolation {
-            since: now,
+            // The time of the traffic: who leads next does not begin to wait anew.
+            since: violation.last.min(now),
             due: now,
             judged: false,
         });

@@ -192,21 +192,36 @@ fn nobody_is_judged_before_what_is_known_of_the_cluster_has_caught_up() {
     let found = search(&job, &with(&[]), ALLOWS_WEB);
     assert_eq!(found[0].attributed, Attributed::Certain);
     let mut pending = PendingViolations::default();
-    assert_eq!(judged(&mut pending, &found, 99, 100), 0);
+    assert_eq!(judged(&mut pending, &found, 98, 100), 0);
     assert_eq!(pending.waiting().count(), 1);
     assert_eq!(
-        judged(&mut pending, &found, 99, 500),
+        judged(&mut pending, &found, 98, 500),
         0,
         "the API server is silent"
     );
-    assert_eq!(pending.ripe(at(100)).len(), 2);
-    assert_eq!(judged(&mut pending, &found, 100, 501), 1);
+    assert_eq!(pending.ripe(at(99)).len(), 2);
+    assert_eq!(judged(&mut pending, &found, 99, 501), 1);
     assert_eq!(
         (pending.waiting().count(), pending.ripe(at(600)).len()),
         (0, 0)
     );
     // What goes on is not put off again.
-    assert_eq!(judged(&mut pending, &found, 99, 502), 1);
+    assert_eq!(judged(&mut pending, &found, 98, 502), 1);
+}
+
+#[test]
+fn a_controller_that_takes_over_does_not_begin_to_wait_anew() {
+    let job = attempts(&peer("shop/api"), "10.244.1.6", (90, 99));
+    let found = search(&job, &with(&[]), ALLOWS_WEB);
+    // What it has listed is of a time after the traffic.
+    let mut pending = PendingViolations::default();
+    assert_eq!(judged(&mut pending, &found, 100, 500), 1);
+    // A clock that runs ahead puts nothing off.
+    let ahead = attempts(&peer("shop/api"), "10.244.1.6", (90, 9000));
+    let found = search(&ahead, &with(&[]), ALLOWS_WEB);
+    let mut pending = PendingViolations::default();
+    assert_eq!(judged(&mut pending, &found, 99, 100), 0);
+    assert_eq!(judged(&mut pending, &found, 100, 101), 1);
 }
 
 #[test]
@@ -219,7 +234,7 @@ fn an_unknown_end_has_a_grace_that_it_cannot_stretch() {
     };
     assert_eq!(seen(99)[0].attributed, Attributed::Unsettled);
     assert_eq!(judged(&mut pending, &seen(99), 100, 100), 0);
-    assert_eq!(judged(&mut pending, &seen(158), 159, 159), 0);
+    assert_eq!(judged(&mut pending, &seen(158), 158, 159), 0);
     // It goes on sending.
     assert_eq!(judged(&mut pending, &seen(160), 160, 161), 1);
 }
@@ -234,8 +249,8 @@ fn while_a_pod_waits_for_its_address_unknown_ends_wait_longer_and_not_for_ever()
     assert_eq!(found[0].attributed, Attributed::AddressAwaited);
     let mut pending = PendingViolations::default();
     assert_eq!(judged(&mut pending, &found, 100, 100), 0);
-    assert_eq!(judged(&mut pending, &found, 699, 699), 0);
-    assert_eq!(judged(&mut pending, &found, 700, 700), 1);
+    assert_eq!(judged(&mut pending, &found, 698, 698), 0);
+    assert_eq!(judged(&mut pending, &found, 699, 699), 1);
 }
 
 #[test]
@@ -246,8 +261,8 @@ fn who_turns_out_to_be_allowed_leaves_nothing_and_may_be_a_stranger_again() {
     assert_eq!(judged(&mut pending, &found, 100, 100), 0);
     assert_eq!(judged(&mut pending, &[], 110, 110), 0);
     assert_eq!(pending.waiting().count(), 0);
-    assert_eq!(judged(&mut pending, &found, 170, 170), 0, "it waits anew");
-    assert_eq!(judged(&mut pending, &found, 230, 230), 1);
+    assert_eq!(judged(&mut pending, &found, 120, 120), 0, "it waits again");
+    assert_eq!(judged(&mut pending, &found, 159, 160), 1);
 }
 
 #[test]
