@@ -121,24 +121,9 @@ fn choose(links: &BTreeMap<u32, Link>, assigned: BTreeSet<Assigned>) -> BTreeSet
 
 #[cfg(test)]
 mod tests {
+    use super::super::rtnetlink::bytes::{attribute, message};
     use super::*;
     use proptest::prelude::*;
-
-    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-        let mut bytes = (4 + value.len() as u16).to_ne_bytes().to_vec();
-        bytes.extend(kind.to_ne_bytes());
-        bytes.extend(value);
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes
-    }
-
-    fn message(kind: u16, body: &[u8]) -> Vec<u8> {
-        let mut bytes = (16 + body.len() as u32).to_ne_bytes().to_vec();
-        bytes.extend(kind.to_ne_bytes());
-        bytes.extend([0; 10]);
-        bytes.extend(body);
-        bytes
-    }
 
     fn assigned(interface: u32, scope: u8, attributes: &[(u16, &str)]) -> Vec<u8> {
         let mut body = vec![libc::AF_INET as u8, 24, 0, scope];

@@ -239,12 +239,10 @@ fn text(value: &[u8]) -> String {
     String::from_utf8_lossy(value.get(..end).unwrap_or(&[])).into_owned()
 }
 
+/// The bytes of netlink messages, for tests.
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+pub(super) mod bytes {
+    pub fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
         let mut bytes = (4 + value.len() as u16).to_ne_bytes().to_vec();
         bytes.extend(kind.to_ne_bytes());
         bytes.extend(value);
@@ -252,13 +250,20 @@ mod tests {
         bytes
     }
 
-    fn message(kind: u16, body: &[u8]) -> Vec<u8> {
+    pub fn message(kind: u16, body: &[u8]) -> Vec<u8> {
         let mut bytes = (16 + body.len() as u32).to_ne_bytes().to_vec();
         bytes.extend(kind.to_ne_bytes());
         bytes.extend([0; 10]);
         bytes.extend(body);
         bytes
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes::{attribute, message};
+    use super::*;
+    use proptest::prelude::*;
 
     fn link(index: u32, flags: u32, name: &str, kind: &str) -> Vec<u8> {
         let mut body = vec![0; 4];
