@@ -63,6 +63,8 @@ use tokio::time::Instant;
 
 /// How often conditions that depend on time are checked and failed writes are tried again.
 const TICK: Duration = Duration::from_secs(1);
+/// The pause between two checks while something waits only for the watches to catch up.
+const CATCHING_UP: Duration = Duration::from_millis(250);
 /// The shortest pause between two checks.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
 /// After a cycle the engine rests for as long as the cycle took, and for this long at most: so it uses half of a core
@@ -180,7 +182,12 @@ impl Engine {
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut changed = self.parts.watches.changed();
         while !*stop.borrow() {
-            let pause = self.pause();
+            let needed = self.pending_violations.needed((self.parts.now)());
+            if let Some(needed) = needed {
+                self.parts.watches.catch_up(needed);
+            }
+            let tick = if needed.is_some() { CATCHING_UP } else { TICK };
+            let pause = self.pause(tick);
             let is_due = tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
                 changed = changed.changed() => match changed { Ok(()) => true, Err(_) => return },
@@ -228,10 +235,10 @@ impl Engine {
         }
     }
 
-    /// Returns how long to wait for changes before checking what was put off.
-    fn pause(&self) -> Duration {
+    /// Returns how long to wait for changes before checking what was put off: at most `tick`.
+    fn pause(&self, tick: Duration) -> Duration {
         let put_off = self.parts.observation.due_in(&self.parts.watches);
-        put_off.map_or(TICK, |rest| rest.clamp(SHORTEST_PAUSE, TICK))
+        put_off.map_or(tick, |rest| rest.clamp(SHORTEST_PAUSE, tick))
     }
 
     fn is_due(&self) -> bool {

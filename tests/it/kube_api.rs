@@ -9,9 +9,14 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, CustomResourceExt, ResourceExt};
 use nanoseg::cluster::live::{Refused, WatchSettings, Watches, WriteError, Writer};
 use nanoseg::inventory::kubernetes::Pod as Known;
+use nanoseg::net::Timestamp;
 use nanoseg::review::resources::{PolicyProposal, ProposalDecision, Segmentation};
 use serde_json::json;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Half of what a usual round takes in these tests: enough for a busy machine.
+const SOON: Duration = Duration::from_secs(20);
 
 /// Creates the custom resource definitions, and waits until they are established.
 async fn install(cluster: &Cluster) {
@@ -95,6 +100,40 @@ fn watches_have_all_objects_and_keep_deleted_pods_for_some_time() {
 }
 
 #[test]
+fn watches_that_are_asked_catch_up_within_seconds_and_others_in_their_time() {
+    let Some(cluster) = Cluster::get() else {
+        return;
+    };
+    cluster.run(async {
+        install(cluster).await;
+        // A usual round takes 40 s.
+        let settings = WatchSettings {
+            limit: Duration::from_secs(100),
+            ..WatchSettings::default()
+        };
+        let watches = Watches::start(cluster.client(), settings);
+        until(PATIENCE, "everything is listed", async || {
+            watches.check().map_err(|stale| stale.to_string())
+        })
+        .await;
+        for _ in 0..3 {
+            let wanted = Timestamp::from(jiff::Timestamp::now());
+            assert!(watches.caught_up().expect("all is listed") < wanted);
+            watches.catch_up(wanted);
+            until(SOON, "the watches have caught up", async || {
+                let caught_up = watches.caught_up().expect("all is listed");
+                let is_it = caught_up >= wanted;
+                is_it
+                    .then_some(())
+                    .ok_or_else(|| format!("{caught_up}, not {wanted}"))
+            })
+            .await;
+        }
+        assert_eq!(watches.check(), Ok(()));
+    });
+}
+
+#[test]
 fn a_policy_is_written_once_and_never_replaces_a_policy_of_somebody_else() {
     let Some(cluster) = Cluster::get() else {
         return;
@@ -106,6 +145,7 @@ fn a_policy_is_written_once_and_never_replaces_a_policy_of_somebody_else() {
     }))
     .expect("a Segmentation");
     cluster.run(async {
+        install(cluster).await;
         // The admission policies let policies be written where a Segmentation enforces them.
         let segmentations: Api<Segmentation> = Api::namespaced(cluster.client(), &namespace);
         let params = PostParams::default();

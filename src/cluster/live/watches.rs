@@ -7,7 +7,8 @@
 //! same effect: no confirmation. kube's own `watcher` does not show bookmarks and reconnections to its caller,
 //! and would notice silence after 295 s; therefore there is a loop of our own (`follow`) on its `Api`.
 //!
-//! The cost is two small reads per kind and cycle (0.4 × limit): about 2.5 a second at 30 s.
+//! The cost is two small reads per kind and cycle (0.4 × limit): about 2.5 a second at 30 s. While somebody waits
+//! ([`Watches::catch_up`]) a cycle takes at most 3 s.
 //!
 //! An object that its type refuses stops nothing but itself: `malformed` has it by name, and what of it can be read, or
 //! was known before, still counts.
@@ -93,6 +94,12 @@ impl Watches {
     /// The time up to which everything of the kinds of [`Self::objects`] is known; `None`: not everything was listed yet.
     pub fn caught_up(&self) -> Option<Timestamp> {
         self.cache.caught_up()
+    }
+
+    /// Asks for what was in the cluster at `until`: [`Self::caught_up`] is that time or later within 3 s, if the API server
+    /// answers and sends bookmarks as Kubernetes does (2 s before the end of a watch).
+    pub fn catch_up(&self, until: Timestamp) {
+        self.cache.catch_up(until);
     }
 
     /// All objects that the inventory is built from, with the pods that are gone. It is built again only after

@@ -77,6 +77,13 @@ impl PendingViolations {
         self.known.iter().filter(|(_, one)| !one.judged)
     }
 
+    /// What has to be known of the cluster so that all whose time has come by `now` can be judged: everything that was in
+    /// it at the time returned. `None`: nothing waits.
+    pub fn needed(&self, now: Timestamp) -> Option<Timestamp> {
+        let dues = self.waiting().map(|(_, one)| one.due);
+        dues.filter(|due| *due <= now).max()
+    }
+
     /// The workloads of connections that wait and can be judged now.
     pub fn ripe(&self, caught_up: Timestamp) -> BTreeSet<WorkloadId> {
         let ripe = self.waiting().filter(|(_, one)| caught_up >= one.due);

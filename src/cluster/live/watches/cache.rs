@@ -35,6 +35,8 @@ pub struct Cache {
     objects: Mutex<Option<(u64, Arc<Objects>)>>,
     malformed: Mutex<MalformedObjects>,
     pages: Semaphore,
+    /// Everything that was in the cluster then has to be known soon.
+    wanted: watch::Sender<Timestamp>,
 }
 
 impl Moment {
@@ -66,6 +68,7 @@ impl Cache {
             objects: Mutex::new(None),
             malformed: Mutex::default(),
             pages: Semaphore::new(PAGES),
+            wanted: watch::Sender::new(Timestamp::MIN),
         }
     }
 
@@ -97,6 +100,32 @@ impl Cache {
             .iter()
             .map(|kind| self.freshness(*kind).complete());
         complete.min().flatten()
+    }
+
+    /// Asks the watches of the inventory for what was in the cluster at `until`.
+    pub fn catch_up(&self, until: Timestamp) {
+        self.wanted.send_if_modified(|wanted| {
+            let is_later = until > *wanted;
+            *wanted = until.max(*wanted);
+            is_later
+        });
+    }
+
+    /// Returns true if more of a kind is asked for than is known.
+    pub fn is_wanted(&self, kind: Kind) -> bool {
+        let complete = self.freshness(kind).complete();
+        let wanted = *self.wanted.borrow();
+        INVENTORY.contains(&kind) && complete.is_none_or(|complete| complete < wanted)
+    }
+
+    /// Waits until more of a kind is asked for than is known.
+    pub async fn until_wanted(&self, kind: Kind) {
+        let mut asked = self.wanted.subscribe();
+        while !self.is_wanted(kind) {
+            if asked.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
     }
 
     /// Called after the change is visible, so that every task that is notified of it sees it.

@@ -20,10 +20,31 @@ const PAGE: u32 = 100;
 const PAGE_TIME: Duration = Duration::from_secs(30);
 /// How much longer than requested an API server may keep a watch open.
 const MARGIN: Duration = Duration::from_secs(2);
+/// How long a watch stays open while somebody waits for it to catch up: the shortest one in which an API server sends a
+/// bookmark, which is 2 s before the end.
+const CATCHING_UP: Duration = Duration::from_secs(3);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// The name that is read only to learn the version. An object of that name may exist.
 const PROBE: &str = "nanoseg-probe";
+
+/// How long a watch lasts.
+#[derive(Clone, Copy)]
+enum Length {
+    /// So long, or until more is asked for than is known.
+    Usual(Duration),
+    /// Until it has confirmed the last answer of the API server, or its time is over.
+    CatchingUp,
+}
+
+impl Length {
+    fn most(self) -> Duration {
+        match self {
+            Length::Usual(length) => length,
+            Length::CatchingUp => CATCHING_UP,
+        }
+    }
+}
 
 /// The result of a watch.
 enum End {
@@ -130,7 +151,12 @@ impl Watch<'_> {
                 version
             }
         };
-        match self.watch(version).await {
+        let length = if self.cache.is_wanted(self.kind) {
+            Length::CatchingUp
+        } else {
+            Length::Usual(length(self.cache.limit(), self.kind as u64))
+        };
+        match self.watch(version, length).await {
             End::Done(version) => Ok(self.is_confirmed().then_some(version)),
             End::Expired => Ok(None),
             End::Failed(version, why) => Err((Some(version), why)),
@@ -179,10 +205,9 @@ impl Watch<'_> {
         Ok(page.metadata.resource_version.unwrap_or_default())
     }
 
-    async fn watch(&self, mut version: String) -> End {
-        let length = length(self.cache.limit(), self.kind as u64);
+    async fn watch(&self, mut version: String, length: Length) -> End {
         let params = WatchParams {
-            timeout: u32::try_from(length.as_secs()).ok(),
+            timeout: u32::try_from(length.most().as_secs()).ok(),
             ..WatchParams::default()
         };
         let limit = self.cache.limit() / 4;
@@ -195,12 +220,27 @@ impl Watch<'_> {
         };
         self.cache.freshness(self.kind).watching();
         tokio::pin!(stream);
-        let read = self.read(&mut stream, &mut version);
-        match tokio::time::timeout(length + MARGIN, read).await {
+        let read = tokio::time::timeout(
+            length.most() + MARGIN,
+            self.read(&mut stream, &mut version, length),
+        );
+        let read = tokio::select! {
+            read = read => read,
+            () = self.until_wanted(length) => Ok(None),
+        };
+        match read {
             Ok(None) => End::Done(version),
             Ok(Some(Problem::Expired)) => End::Expired,
             Ok(Some(Problem::Failed(why))) => End::Failed(version, why),
             Err(_) => End::Failed(version, "the watch's connection is dead".into()),
+        }
+    }
+
+    /// Waits until a watch of the usual length has to give way to one that catches up.
+    async fn until_wanted(&self, length: Length) {
+        match length {
+            Length::Usual(_) => self.cache.until_wanted(self.kind).await,
+            Length::CatchingUp => std::future::pending().await,
         }
     }
 
@@ -209,6 +249,7 @@ impl Watch<'_> {
         &self,
         stream: &mut (impl Stream<Item = Result<WatchEvent<DynamicObject>, kube::Error>> + Unpin),
         version: &mut String,
+        length: Length,
     ) -> Option<Problem> {
         while let Some(event) = stream.next().await {
             let sent = match event {
@@ -232,8 +273,12 @@ impl Watch<'_> {
                 Err(error) => return Some(Problem::Failed(describe(&error))),
             };
             if let Some(sent) = sent.filter(|sent| !sent.is_empty()) {
-                self.cache.freshness(self.kind).heard(&sent);
+                let mut freshness = self.cache.freshness(self.kind);
+                freshness.heard(&sent);
                 *version = sent;
+                if matches!(length, Length::CatchingUp) && freshness.is_confirmed() {
+                    return None;
+                }
             }
         }
         None

@@ -35,7 +35,7 @@ pub struct Freshness {
     complete: Option<Moment>,
     /// The version up to which changes were seen.
     seen: u64,
-    /// Versions of the API server, each with the moment when it was asked.
+    /// Versions of the API server that no watch has confirmed yet, each with the moment when it was asked.
     open: VecDeque<(u64, Moment)>,
     failure: Option<(String, Moment)>,
 }
@@ -56,6 +56,11 @@ impl Freshness {
     /// Everything that existed then is known; `None`: nothing is.
     pub fn complete(&self) -> Option<Timestamp> {
         self.complete.map(|moment| moment.time)
+    }
+
+    /// Returns true if no question waits for a watch.
+    pub fn is_confirmed(&self) -> bool {
+        self.open.is_empty()
     }
 
     /// Records a complete list; `asked` is when the list was begun.
@@ -191,6 +196,18 @@ mod tests {
         pods.heard("20");
         assert_eq!(pods.check(at(50).instant), Ok(()));
         assert!(pods.check(at(51).instant).is_err());
+    }
+
+    #[test]
+    fn a_question_waits_until_a_watch_confirms_its_answer() {
+        let mut pods = pods();
+        pods.listed("7", at(0));
+        assert!(pods.is_confirmed());
+        pods.probed("20", at(20));
+        pods.heard("19");
+        assert!(!pods.is_confirmed());
+        pods.heard("20");
+        assert!(pods.is_confirmed());
     }
 
     #[test]

@@ -210,6 +210,19 @@ fn nobody_is_judged_before_what_is_known_of_the_cluster_has_caught_up() {
 }
 
 #[test]
+fn what_is_needed_of_the_cluster_is_asked_for_when_the_time_of_a_connection_has_come() {
+    let job = attempts(&peer("shop/api"), "10.244.1.6", (90, 99));
+    let mut pending = PendingViolations::default();
+    assert_eq!(pending.needed(at(200)), None);
+    judged(&mut pending, &search(&job, &with(&[]), ALLOWS_WEB), 98, 100);
+    assert_eq!(pending.needed(at(98)), None);
+    assert_eq!(pending.needed(at(99)), Some(at(99)));
+    assert_eq!(pending.needed(at(200)), Some(at(99)));
+    judged(&mut pending, &search(&job, &with(&[]), ALLOWS_WEB), 99, 200);
+    assert_eq!(pending.needed(at(200)), None, "it is judged");
+}
+
+#[test]
 fn a_controller_that_takes_over_does_not_begin_to_wait_anew() {
     let job = attempts(&peer("shop/api"), "10.244.1.6", (90, 99));
     let found = search(&job, &with(&[]), ALLOWS_WEB);
