@@ -39,7 +39,7 @@ pub enum Always {
 pub enum Side {
     /// No policy applies: the end is an address, or a pod that uses its node's network.
     NoSubject,
-    /// No policy isolates the pod in this direction: everything is allowed.
+    /// No policy isolates the pod in this direction or decides about the connection: it is allowed.
     NotIsolated,
     /// These rules allow the connection.
     Allowed { rules: Vec<RuleRef> },
@@ -120,9 +120,6 @@ impl Evaluation {
         if self.class(class).host_network {
             return Side::NoSubject;
         }
-        if !self.isolated(class, direction) {
-            return Side::NotIsolated;
-        }
         let selecting = self.isolating(class, direction);
         let part = ConnectionSet::one(protocol, port);
         let with = |rule: &Rule| self.of_rule(rule, class, direction, peer);
@@ -187,7 +184,7 @@ impl Evaluation {
         }
     }
 
-    /// Returns the policies that isolate the pods of `class` in `direction`.
+    /// Returns the policies that apply to the pods of `class` in `direction`.
     pub(super) fn isolating(
         &self,
         class: ClassId,

@@ -3,7 +3,7 @@
 use super::testing::*;
 use super::*;
 use nanoseg_inventory::{Inventory, OtherKinds};
-use nanoseg_net::Protocol;
+use nanoseg_net::{Direction, Protocol};
 use nanoseg_policy_kinds::OtherKindPolicy;
 use std::sync::Arc;
 
@@ -407,6 +407,24 @@ fn a_decision_names_the_rule_of_its_stage() {
     assert!(rules.is_empty());
     assert_eq!(isolating, ["shop/p"]);
     assert_eq!(ask(DB, WEB), Side::NotIsolated);
+}
+
+#[test]
+fn pods_that_only_denying_rules_name_are_not_isolated() {
+    let rules = "ingress: [{action: Deny, from: [{namespaces: {matchLabels: {team: b}}}]}]";
+    let found = with(&admin("guard", "Admin", 1, rules), &[CLOSED_DB]);
+    let of = |name: &str| found.classes_of(&id(name))[0];
+    assert!(!found.isolated(of("shop/web"), Direction::Ingress));
+    assert!(found.isolated(of("shop/db"), Direction::Ingress));
+    assert_eq!(
+        found.isolated_by(of("shop/db"), Direction::Ingress),
+        ["shop/p"]
+    );
+    assert!(
+        found
+            .isolated_by(of("shop/web"), Direction::Ingress)
+            .is_empty()
+    );
 }
 
 #[test]

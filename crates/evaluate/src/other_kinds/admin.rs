@@ -114,7 +114,7 @@ impl Resolver<'_> {
             // Without rules in a direction the policy says nothing of it.
             (!rules.is_empty()).then_some(rules)
         });
-        self.policy(head, selected, rules, [true, true])
+        self.policy(head, selected, rules, [false, false])
     }
 
     fn subject(&mut self, subject: &AdminSubject) -> Vec<ClassId> {
