@@ -4,7 +4,7 @@
 use super::ClassId;
 use super::decision::{Decision, decide};
 use super::evaluation::{Evaluation, PeerRef};
-use super::rule_ref::RuleRef;
+use super::rule_ref::{NearMiss, RuleRef};
 use super::rules::{Policy, Rule};
 use nanoseg_net::{ConnectionSet, Direction, Protocol};
 use serde::Serialize;
@@ -61,13 +61,6 @@ impl Side {
     pub fn allows(&self) -> bool {
         !matches!(self, Side::Denied { .. })
     }
-}
-
-/// A rule that matches the other end, and the connections that it allows with it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct NearMiss {
-    pub rule: RuleRef,
-    pub connections: ConnectionSet,
 }
 
 impl Evaluation {

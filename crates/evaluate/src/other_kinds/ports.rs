@@ -1,7 +1,7 @@
 //! Ports of the other kinds.
 
 use super::super::rules::{Ports, PortsId};
-use super::Resolver;
+use super::resolver::Resolver;
 use nanoseg_net::{ConnectionSet, PortSet, Protocol};
 
 /// The protocols whose connections are judged.
