@@ -98,3 +98,102 @@ fn add(resource: &ApiResource, object: DynamicObject, objects: &mut Objects) {
         one.file = "the cluster".into();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::snapshot::Api;
+    use super::*;
+    use serde_json::{Value, json};
+
+    const CILIUM: &str = "/apis/cilium.io/v2/ciliumnetworkpolicies";
+    const TIERS: &str = "/apis/projectcalico.org/v3/tiers";
+    const ADMIN: &str = "/apis/policy.networking.k8s.io/v1alpha1/adminnetworkpolicies";
+
+    fn object(name: &str, spec: Value) -> Value {
+        json!({"metadata": {"name": name, "namespace": "shop"}, "spec": spec})
+    }
+
+    fn installed() -> Api {
+        let mut api = Api::default();
+        api.kind(
+            "cilium.io",
+            "v2",
+            "ciliumnetworkpolicies",
+            "CiliumNetworkPolicy",
+            true,
+        );
+        api.kind("projectcalico.org", "v3", "tiers", "Tier", false);
+        api.kind(
+            "policy.networking.k8s.io",
+            "v1alpha1",
+            "adminnetworkpolicies",
+            "AdminNetworkPolicy",
+            false,
+        );
+        api.kind("example.com", "v1", "others", "Other", true);
+        api
+    }
+
+    #[tokio::test]
+    async fn every_kind_that_is_installed_is_listed_and_judged() {
+        let mut api = installed();
+        let spec = json!({"endpointSelector": {}, "ingress": [{"fromEntities": ["moon"]}]});
+        api.add(CILIUM, object("web", spec));
+        api.add(
+            CILIUM,
+            object("odd", json!({"endpointSelector": {}, "phase": "new"})),
+        );
+        api.add(
+            TIERS,
+            json!({"metadata": {"name": "t"}, "spec": {"order": 5}}),
+        );
+        api.add(
+            ADMIN,
+            json!({"metadata": {"name": "a"}, "spec": {"priority": "high"}}),
+        );
+        let found = list_other_kinds(&api.start().await).await;
+        let known: Vec<String> = found.other_kinds.iter().map(ToString::to_string).collect();
+        assert_eq!(known, ["CiliumNetworkPolicy shop/web", "Calico's Tier t"]);
+        let not_judged = found.not_judged.iter();
+        let not_judged: Vec<String> = not_judged
+            .map(|one| format!("{one}{} in {}", one.fields_text(), one.file))
+            .collect();
+        assert_eq!(not_judged.len(), 3, "{not_judged:#?}");
+        assert!(
+            not_judged.contains(
+                &"CiliumNetworkPolicy shop/web: spec.ingress[0].fromEntities[0] (moon) is not judged in the cluster".to_owned()
+            ),
+            "{not_judged:#?}"
+        );
+        assert!(
+            not_judged
+                .contains(&"CiliumNetworkPolicy shop/odd: spec.phase in the cluster".to_owned()),
+            "{not_judged:#?}"
+        );
+        assert!(found.unlisted.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_kind_that_may_not_be_listed_is_said_and_others_are_listed() {
+        let mut api = installed();
+        api.forbid(CILIUM);
+        api.add(TIERS, json!({"metadata": {"name": "t"}, "spec": {}}));
+        let found = list_other_kinds(&api.start().await).await;
+        assert_eq!(found.other_kinds.len(), 1);
+        assert_eq!(found.unlisted.len(), 1);
+        assert_eq!(found.unlisted[0].kind, "ciliumnetworkpolicies.cilium.io");
+        let message = found.unlisted[0].finding().message;
+        assert!(message.starts_with("not listed: "), "{message}");
+    }
+
+    #[tokio::test]
+    async fn an_api_server_that_does_not_tell_its_kinds_is_not_one_without_policies() {
+        let mut api = Api::default();
+        api.forbid("/apis");
+        let found = list_other_kinds(&api.start().await).await;
+        assert_eq!(found.unlisted.len(), 1);
+        let none = list_other_kinds(&Api::default().start().await).await;
+        assert!(none.unlisted.is_empty());
+        assert!(none.other_kinds.is_empty());
+    }
+}

@@ -27,3 +27,5 @@ pub use text::{DELETED_AT, Format, TAKEN_AT, write_document, write_list};
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub use tests::Api;

@@ -115,7 +115,8 @@ impl Resolver<'_> {
         };
         let is_unknown = near.is_some_and(says_more_than_ports)
             || far.is_some_and(|far| far.services.is_some() || far.service_accounts.is_some())
-            || rule.source.as_ref().is_some_and(has_ports);
+            || rule.source.as_ref().is_some_and(has_ports)
+            || rule.destination.as_ref().is_some_and(negates_names);
         let peers = match (is_unknown, far, &family) {
             (true, ..) => Peers::default(),
             (false, None, None) => Peers::everyone(),
@@ -163,6 +164,14 @@ fn has_ports(entity: &CalicoEntity) -> bool {
         .flatten()
         .next()
         .is_some()
+}
+
+/// Returns true if ports are left out by their name.
+fn negates_names(entity: &CalicoEntity) -> bool {
+    let mut list = PortList::default();
+    let negated = entity.not_ports.iter().flatten();
+    negated.for_each(|port| add_port(Protocol::Tcp, port, &mut list));
+    list.is_named()
 }
 
 /// The protocols whose connections are judged, of a name or a number (RFC 5237); empty for others.

@@ -1,4 +1,7 @@
 //! The other ends that rules of Calico match: by address, by selectors, and by what is negated.
+//!
+//! Source: `libcalico-go/lib/backend/syncersv1/updateprocessors/rules.go` of Calico: a namespace limits the selector of an
+//! entity, and never its negated selector.
 
 use super::resolver::{Head, Peers, Resolver, block};
 use nanoseg_inventory::Pod;
@@ -94,14 +97,12 @@ impl Resolver<'_> {
     /// whom it means.
     fn set_addresses(&self, chosen: &Chosen, far: &CalicoEntity) -> AddressSet {
         let mut addresses = self.pod_classes.everywhere();
-        if is_said(far.selector.as_deref()) || is_said(far.namespace_selector.as_deref()) {
+        if is_said(far.selector.as_deref()) || !matches!(chosen.namespaces, Namespaces::Any) {
             addresses = self.of_sets(|namespace, set| chosen.has_set(self, namespace, set));
         }
         if let Some(not) = &chosen.not {
-            let left_out = self.of_sets(|namespace, set| {
-                chosen.in_scope(self, namespace)
-                    && not.matches(&|key| set_label(set, namespace, key))
-            });
+            let left_out =
+                self.of_sets(|namespace, set| not.matches(&|key| set_label(set, namespace, key)));
             addresses = addresses.difference(&left_out);
         }
         addresses
@@ -192,16 +193,10 @@ impl Chosen {
     }
 
     fn has_pod(&self, resolver: &Resolver<'_>, pod: &Pod) -> bool {
-        let in_scope = self.in_scope(resolver, Some(&pod.namespace));
-        match &self.not {
-            // "Packets that are not from endpoints that …": the scope belongs to what is negated.
-            Some(not) => {
-                let is_chosen = matches!(self.pods, CalicoSelector::All)
-                    || in_scope && resolver.pod_matches(&self.pods, pod);
-                is_chosen && !(in_scope && resolver.pod_matches(not, pod))
-            }
-            None => in_scope && resolver.pod_matches(&self.pods, pod),
-        }
+        let is_not = |not: &CalicoSelector| resolver.pod_matches(not, pod);
+        self.in_scope(resolver, Some(&pod.namespace))
+            && resolver.pod_matches(&self.pods, pod)
+            && !self.not.as_ref().is_some_and(is_not)
     }
 
     fn has_set(

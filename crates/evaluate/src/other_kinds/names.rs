@@ -22,6 +22,7 @@ pub(super) fn fqdn_matches(wanted: &CiliumFqdn, name: &str) -> bool {
         return false;
     };
     match pattern.strip_prefix("**.") {
+        _ if pattern.is_empty() => false,
         _ if pattern.chars().all(|one| one == '*') => true,
         Some(rest) => name
             .match_indices('.')
@@ -30,14 +31,33 @@ pub(super) fn fqdn_matches(wanted: &CiliumFqdn, name: &str) -> bool {
     }
 }
 
-/// `*` stands for any characters but dots.
-fn glob(pattern: &str, text: &str) -> bool {
-    let Some((before, rest)) = pattern.split_once('*') else {
-        return pattern == text;
+/// `*` stands for any characters but dots, so each label has its own pattern.
+fn glob(pattern: &str, name: &str) -> bool {
+    let (mut patterns, mut labels) = (pattern.split('.'), name.split('.'));
+    loop {
+        match (patterns.next(), labels.next()) {
+            (None, None) => return true,
+            (Some(pattern), Some(label)) if label_matches(pattern, label) => {}
+            _ => return false,
+        }
+    }
+}
+
+/// Each part between two stars is looked for behind the one before it, once: the time is bounded, whatever the pattern.
+fn label_matches(pattern: &str, label: &str) -> bool {
+    let Some((first, rest)) = pattern.split_once('*') else {
+        return pattern == label;
     };
-    let Some(tail) = text.strip_prefix(before) else {
-        return false;
-    };
-    let end = tail.find('.').unwrap_or(tail.len());
-    (0..=end).any(|at| tail.is_char_boundary(at) && glob(rest, &tail[at..]))
+    let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
+    let inner = label
+        .strip_prefix(first)
+        .and_then(|rest| rest.strip_suffix(last));
+    let Some(mut inner) = inner else { return false };
+    for part in middle.split('*') {
+        let Some(at) = inner.find(part) else {
+            return false;
+        };
+        inner = &inner[at + part.len()..];
+    }
+    true
 }

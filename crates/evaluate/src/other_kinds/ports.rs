@@ -37,6 +37,10 @@ impl PortList {
         self.fixed = self.fixed.union(&ports);
     }
 
+    pub fn is_named(&self) -> bool {
+        !self.named.is_empty()
+    }
+
     pub fn name(&mut self, protocol: Protocol, name: &str) {
         self.named.push((protocol, name.to_owned()));
     }
