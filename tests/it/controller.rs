@@ -149,6 +149,13 @@ fn proposals_are_decided_applied_kept_and_rolled_back() {
     world.until_policy("nanoseg-db", "web may not come", |policy| {
         policy.is_some_and(|policy| !format!("{:?}", policy.spec).contains("web"))
     });
+    // Whoever reads the log alone knows what happened.
+    let namespace = &world.namespace;
+    for did in ["approved", "drift-repaired", "rolled-back"] {
+        let said = format!("{did} {namespace}/nanoseg-");
+        let log = controller.log();
+        assert!(log.contains(&said), "no {said:?} in {log}");
+    }
     assert_eq!(controller.stop(), 0, "{}", controller.log());
 }
 
