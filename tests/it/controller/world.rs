@@ -241,6 +241,13 @@ impl World {
         self.decide(&self.open(workload), verb, DecisionOutcome::Accepted);
     }
 
+    /// Approves the proposals of all workloads that [`super::learned`] makes.
+    pub fn approve_first_policies(&self) {
+        for workload in ["web", "api", "db"] {
+            self.decide_open(workload, Verb::Approve);
+        }
+    }
+
     /// Decides on the given revision of a proposal, and waits for the outcome.
     pub fn decide(
         &self,
