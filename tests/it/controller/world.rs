@@ -15,13 +15,11 @@ use nanoseg::review::resources::{
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Creates the custom resource definitions, once.
 pub fn install(cluster: &'static Cluster) {
-    static INSTALLED: OnceLock<()> = OnceLock::new();
-    INSTALLED.get_or_init(|| cluster.run(install_definitions(cluster)));
+    cluster.define_once(|| cluster.run(install_definitions(cluster)));
 }
 
 async fn install_definitions(cluster: &Cluster) {
