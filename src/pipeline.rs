@@ -106,6 +106,8 @@ pub fn generate(
         skipped,
         ..
     } = build(seen, inventory, options.graph);
+    let named = inventory.with_names(&graph.names);
+    let inventory = named.as_ref();
     let mut requirements = requirements(&graph, inventory, &options.enforcement);
     let in_scope: Vec<WorkloadId> = inventory
         .workloads
@@ -256,6 +258,7 @@ pub fn synthesise_and_prove(
     };
     let sets = PolicySets {
         generated: &policies,
+        generated_others: &[],
         existing,
     };
     let proof = prove_each_way(inventory, sets, requirements, managed)?;

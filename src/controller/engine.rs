@@ -338,6 +338,12 @@ impl Engine {
         self.parts.controller_metrics.malformed(&counts);
         self.publish_all |= malformed != self.malformed;
         self.malformed = malformed;
+        let objects = self.parts.watches.objects();
+        let others = objects.not_judged.iter();
+        let partly = others.filter(|one| one.is_partly_judged).count();
+        let none = objects.not_judged.len() - partly;
+        let counts = [partly, none, objects.unlisted.len()];
+        self.parts.controller_metrics.set_unjudged(counts);
     }
 
     /// Processes what people wrote: Segmentations, edits, decisions. Returns what that changes.
