@@ -13,6 +13,7 @@
 
 mod attribute;
 mod build;
+mod dns_evidence;
 mod edge;
 mod edge_key;
 mod end_nodes;
@@ -46,6 +47,7 @@ mod unguarded;
 mod vantage;
 
 pub use build::{Built, GraphOptions, build, build_after, build_attempts};
+pub use dns_evidence::DnsEvidence;
 pub use edge::{Edge, Evidence, Lesson};
 pub use edge_key::EdgeKey;
 pub use findings::{METADATA, is_private};
