@@ -17,6 +17,7 @@ mod controller;
 pub mod crd;
 #[cfg(feature = "cluster")]
 mod decision;
+mod dialect;
 mod diff;
 mod exit;
 mod explain;

@@ -26,8 +26,8 @@ use crate::evaluate::{
 use crate::finding::Finding;
 use crate::flow::FlowResult;
 use crate::graph::{
-    Built, Graph, GraphOptions, IsolationOptions, Learning, OpenDirections, PublicEntryChoice,
-    Requirement, ServiceEnforcements, Vantage, build, estimate, public_entries,
+    Built, DnsEvidence, Graph, GraphOptions, IsolationOptions, Learning, OpenDirections,
+    PublicEntryChoice, Requirement, ServiceEnforcements, Vantage, build, estimate, public_entries,
     public_entry_findings, requirements,
 };
 use crate::inventory::{Inventory, WorkloadId};
@@ -124,7 +124,8 @@ pub fn generate(
     let opened = opened_entries(&graph, inventory, options, &mut open, &mut findings);
     requirements.extend(opened);
     let groups = [(in_scope, options.synthesis)];
-    let proven = synthesise_and_prove(&requirements, &groups, &open, inventory, existing)?;
+    let dns = DnsEvidence::of(&graph);
+    let proven = synthesise_and_prove((&requirements, &dns), &groups, &open, inventory, existing)?;
     findings.extend(proven.findings);
     let in_scope = |id: &WorkloadId| options.scope.contains(&id.namespace);
     findings.extend(options.risk.findings(inventory, in_scope));
@@ -217,12 +218,12 @@ pub struct Proven {
 }
 
 /// Synthesises policies for groups of workloads, each with its own options, and proves all of them together with the
-/// policies of others in `existing`.
+/// policies of others in `existing`. The requirements come with what lookups tell about their edges.
 ///
 /// # Errors
 /// As [`generate`].
 pub fn synthesise_and_prove(
-    requirements: &[Requirement],
+    (requirements, dns): (&[Requirement], &DnsEvidence),
     groups: &[(Vec<WorkloadId>, SynthesisOptions)],
     open: &OpenDirections,
     inventory: &Inventory,
@@ -232,7 +233,7 @@ pub fn synthesise_and_prove(
     note_isolated_already(&mut open, requirements, inventory, existing)?;
     let mut synthesis = Synthesis::default();
     for (workloads, options) in groups {
-        let part = synthesise(inventory, requirements, workloads, &open, options);
+        let part = synthesise(inventory, requirements, workloads, &open, dns, options);
         synthesis.policies.extend(part.policies);
         synthesis.findings.extend(part.findings);
         synthesis.open.merge(part.open);

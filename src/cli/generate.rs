@@ -1,5 +1,6 @@
 //! `nanoseg generate`: policies, proof and report from observed traffic.
 
+use super::dialect::DialectArg;
 use super::notices::Stderr;
 use super::risk::RiskArgs;
 use super::service_enforcement::ServiceEnforcementArgs;
@@ -59,6 +60,9 @@ pub struct Args {
     /// Who may call a public entry: a workload that clients on the internet call, and new ones keep coming.
     #[arg(long, value_enum, value_name = "WHO", default_value_t = PublicEntry::Seen)]
     public_entry: PublicEntry,
+    /// The kind of policy to write.
+    #[arg(long, value_enum, value_name = "KIND", default_value_t = DialectArg::Kubernetes)]
+    dialect: DialectArg,
     #[command(flatten)]
     service_enforcement: ServiceEnforcementArgs,
     #[command(flatten)]
@@ -109,6 +113,9 @@ Examples:
     hubble observe --since 24h -o jsonpb > flows.json
     nanoseg generate --flows flows.json --cluster cluster.yaml
 
+  On Cilium, with entities for nodes and the API server, and names for servers outside:
+    nanoseg generate --capture caps/ --cluster cluster.yaml --dialect cilium
+
   Approved images, and a vulnerability scan of an image that runs:
     trivy image -f json -o scans/web.json registry.example/shop/web:1.4
     nanoseg generate --capture caps/ --cluster cluster.yaml \\
@@ -130,6 +137,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             max_addresses: args.max_addresses,
             range_threshold: args.range_threshold,
             include_unobserved: args.include_unobserved,
+            dialect: args.dialect.into(),
         },
         public_entry: args.public_entry.into(),
         isolation: IsolationOptions {

@@ -28,10 +28,10 @@ impl DnsEvidence {
         let mut evidence = DnsEvidence::default();
         for (index, (_, server, edge)) in taught.iter().enumerate() {
             if is_lookup(server, edge) {
-                evidence.lookups.insert(index);
+                evidence.add_lookup(index);
             }
-            if !edge.looked_up.is_empty() {
-                evidence.names.insert(index, edge.looked_up.clone());
+            for name in &edge.looked_up {
+                evidence.add_name(index, name);
             }
         }
         evidence
@@ -52,16 +52,13 @@ impl DnsEvidence {
         self.lookups.contains(&edge)
     }
 
-    /// Adds a name of an edge, and that an edge is a lookup: for the tests of other rooms.
-    #[cfg(any(test, feature = "testing"))]
-    pub fn add(&mut self, edge: usize, name: Option<&str>) {
-        match name {
-            Some(name) => {
-                self.names.entry(edge).or_default().insert(name.to_owned());
-            }
-            None => {
-                self.lookups.insert(edge);
-            }
-        }
+    /// Adds a name under which the client of an edge had looked up its server.
+    pub fn add_name(&mut self, edge: usize, name: &str) {
+        self.names.entry(edge).or_default().insert(name.to_owned());
+    }
+
+    /// Adds an edge that leads to a resolver.
+    pub fn add_lookup(&mut self, edge: usize) {
+        self.lookups.insert(edge);
     }
 }

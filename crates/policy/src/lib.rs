@@ -15,6 +15,7 @@
 )]
 
 mod bit_set;
+mod dialect;
 mod ip_blocks;
 mod label;
 mod name;
@@ -28,8 +29,9 @@ mod synthesis;
 mod testing;
 mod yaml;
 
+pub use dialect::{Dialect, NativeObject, NativePolicy};
 pub use name::file_name;
-pub use render::{render, render_kustomization};
+pub use render::{render, render_kustomization, render_native};
 pub use rule::{PeerOrigin, RuleOrigin};
 pub use selector::Selector;
 pub use synthesis::{

@@ -204,6 +204,7 @@ mod tests {
                 workload,
                 policy: api,
                 open: Vec::new(),
+                native: None,
                 rules: Vec::new(),
                 reach: None,
             };

@@ -1,7 +1,11 @@
 //! The text of a policy as a person would write it (rule: policy-reads-as-written-by-hand).
 
+mod native;
+
+pub use native::render_native;
+
 use super::ports::port_text;
-use super::rule::PeerOrigin;
+use super::rule::{PeerOrigin, RuleOrigin};
 use super::synthesis::WorkloadPolicy;
 use super::yaml::{Yaml, comment};
 use k8s_openapi::api::networking::v1::{
@@ -26,7 +30,15 @@ const PORTS_WIDTH: usize = 60;
 /// same bytes.
 pub fn render(policy: &WorkloadPolicy) -> String {
     let mut out = String::new();
-    write_head(&mut out, policy);
+    write_names(&mut out, policy);
+    let spec = policy.policy.spec.as_ref();
+    let ingress = spec.and_then(|s| s.ingress.as_deref()).unwrap_or_default();
+    let egress = spec.and_then(|s| s.egress.as_deref()).unwrap_or_default();
+    let ingress: Vec<_> = ingress.iter().map(|r| r.ports.as_deref()).collect();
+    let egress: Vec<_> = egress.iter().map(|r| r.ports.as_deref()).collect();
+    let origins = &policy.rules;
+    write_direction(&mut out, policy, (Direction::Ingress, origins), &ingress);
+    write_direction(&mut out, policy, (Direction::Egress, origins), &egress);
     document(&policy.policy, policy).write(&mut out);
     out
 }
@@ -49,7 +61,8 @@ pub fn render_kustomization<S: AsRef<str>>(files: &[S]) -> String {
     out
 }
 
-fn write_head(out: &mut String, policy: &WorkloadPolicy) {
+/// Writes the comment that names the workload, and others that the policy selects.
+fn write_names(out: &mut String, policy: &WorkloadPolicy) {
     let id = &policy.workload;
     write_comment(out, &comment(&format!("{id} ({})", id.kind)));
     if let Some(reach) = &policy.reach {
@@ -64,20 +77,13 @@ fn write_head(out: &mut String, policy: &WorkloadPolicy) {
         write_comment(out, "also selects, since no labels tell them apart:");
         write_wrapped(out, &also);
     }
-    let spec = policy.policy.spec.as_ref();
-    let ingress = spec.and_then(|s| s.ingress.as_deref()).unwrap_or_default();
-    let egress = spec.and_then(|s| s.egress.as_deref()).unwrap_or_default();
-    let ingress: Vec<_> = ingress.iter().map(|r| r.ports.as_deref()).collect();
-    let egress: Vec<_> = egress.iter().map(|r| r.ports.as_deref()).collect();
-    write_direction(out, policy, Direction::Ingress, &ingress);
-    write_direction(out, policy, Direction::Egress, &egress);
 }
 
 /// Writes one entry per rule: `in   a, b → 80/TCP`, on several lines if it is too long.
 fn write_direction(
     out: &mut String,
     policy: &WorkloadPolicy,
-    direction: Direction,
+    (direction, origins): (Direction, &[RuleOrigin]),
     rules: &[Option<&[NetworkPolicyPort]>],
 ) {
     let word = match direction {
@@ -100,7 +106,10 @@ fn write_direction(
         let ports = ports.unwrap_or_default();
         let mut seen = BTreeSet::new();
         let mut names: Vec<String> = Vec::new();
-        for name in peers(policy, direction, rule).iter().flat_map(|p| &p.names) {
+        for name in peers(origins, direction, rule)
+            .iter()
+            .flat_map(|p| &p.names)
+        {
             let name = comment(name);
             if seen.insert(name.clone()) {
                 names.push(name);
@@ -154,9 +163,8 @@ fn write_wrapped(out: &mut String, names: &[String]) {
     write_comment(out, &format!("{INDENT}{line}"));
 }
 
-fn peers(policy: &WorkloadPolicy, direction: Direction, rule: usize) -> &[PeerOrigin] {
-    policy
-        .rules
+fn peers(origins: &[RuleOrigin], direction: Direction, rule: usize) -> &[PeerOrigin] {
+    origins
         .iter()
         .find(|origin| origin.direction == direction && origin.rule == rule)
         .map_or(&[], |origin| &origin.peers)
@@ -183,7 +191,7 @@ fn document(api: &NetworkPolicy, policy: &WorkloadPolicy) -> Yaml {
 fn spec(spec: &NetworkPolicySpec, policy: &WorkloadPolicy) -> Yaml {
     let rules = |direction, list: Vec<(Option<&Vec<_>>, Option<&Vec<_>>)>| {
         let rule = |(place, (far, ports)): (usize, (Option<&Vec<_>>, Option<&Vec<_>>))| {
-            let origins = peers(policy, direction, place);
+            let origins = peers(&policy.rules, direction, place);
             rule(direction, far, ports, origins)
         };
         Yaml::List(list.into_iter().enumerate().map(rule).collect())

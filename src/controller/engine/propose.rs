@@ -8,7 +8,7 @@ use super::refusals::{Pass, Refused, is_rejected};
 use super::state::EngineState;
 use super::violations::find_approved_attempts;
 use crate::finding::{Code, Finding};
-use crate::graph::{OpenDirections, Peer, Requirement};
+use crate::graph::{DnsEvidence, OpenDirections, Peer, Requirement};
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use crate::pipeline::{Proven, synthesise_and_prove};
@@ -91,7 +91,9 @@ fn propose_pass(
     } = *input;
     let (requirements, groups) = (&pass.requirements, &pass.groups);
     let (inventory, existing) = (&observation.inventory, &observation.foreign_policies);
-    let proven = match synthesise_and_prove(requirements, groups, open, inventory, existing) {
+    let dns = DnsEvidence::of(&view.graph);
+    let needed = (requirements.as_slice(), &dns);
+    let proven = match synthesise_and_prove(needed, groups, open, inventory, existing) {
         Ok(proven) => proven,
         Err(error) => {
             let ids = groups.iter().flat_map(|(workloads, _)| workloads);

@@ -1,0 +1,163 @@
+//! The same requirements in each dialect.
+
+use crate::testing::{add, add_node, id, inventory, requirements};
+use crate::{Dialect, NativeObject, Synthesis, SynthesisOptions, render_native, synthesise};
+use nanoseg_graph::{DnsEvidence, OpenDirections};
+use nanoseg_inventory::Inventory;
+
+/// The cluster of the tests: two nodes, the API server on the first, a resolver and an application.
+fn cluster() -> Inventory {
+    let mut cluster = inventory(&["shop/web", "shop/app", "kube-system/coredns"]);
+    let labels = "app.kubernetes.io/name=prometheus";
+    add(&mut cluster, "monitoring/prometheus", labels, &[labels]);
+    add_node(&mut cluster, "n1", &["192.168.0.1"]);
+    add_node(&mut cluster, "n2", &["192.168.0.2"]);
+    cluster.api_server = ["192.168.0.1:6443".parse().unwrap()].into();
+    cluster
+}
+
+const TRAFFIC: &str = "
+    shop/web > shop/app 8080/TCP
+    monitoring/prometheus > shop/app 9102/TCP
+    192.168.0.1 192.168.0.2 > shop/app 8080/TCP # any node
+    shop/app > kube-system/coredns 53/UDP
+    shop/app > kube-system/coredns 53/TCP
+    shop/app > kube-system/coredns 9153/TCP
+    shop/app > 192.168.0.1 6443/TCP # API server
+    shop/app > 192.168.0.2 10250/TCP # node n2
+    shop/app > 203.0.113.10 443/TCP
+    shop/app > 203.0.113.11 443/TCP
+";
+
+/// The lookups behind [`TRAFFIC`]: edges 3 and 4 are some, edge 8 goes to a name.
+fn lookups() -> DnsEvidence {
+    let mut dns = DnsEvidence::default();
+    dns.add_lookup(3);
+    dns.add_lookup(4);
+    dns.add_name(8, "api.payments.example");
+    dns
+}
+
+fn written(dialect: Dialect, traffic: &str, dns: &DnsEvidence) -> Synthesis {
+    let options = SynthesisOptions {
+        dialect,
+        ..SynthesisOptions::default()
+    };
+    let open = OpenDirections::default();
+    let managed = [id("shop/app")];
+    synthesise(
+        &cluster(),
+        &requirements(traffic),
+        &managed,
+        &open,
+        dns,
+        &options,
+    )
+}
+
+fn text(dialect: Dialect, traffic: &str, dns: &DnsEvidence) -> String {
+    let synthesis = written(dialect, traffic, dns);
+    let policy = &synthesis.policies[0];
+    render_native(policy, policy.native.as_ref().unwrap()).unwrap()
+}
+
+#[test]
+fn cilium_gets_entities_and_names_with_the_rule_that_watches_lookups() {
+    let written = text(Dialect::Cilium, TRAFFIC, &lookups());
+    assert_eq!(written, include_str!("tests/cilium.yaml"), "{written}");
+}
+
+#[test]
+fn calico_gets_one_rule_for_each_peer_and_protocol() {
+    let written = text(Dialect::Calico, TRAFFIC, &lookups());
+    assert_eq!(written, include_str!("tests/calico.yaml"), "{written}");
+}
+
+#[test]
+fn without_an_allowed_lookup_a_server_is_named_by_its_address() {
+    let mut dns = DnsEvidence::default();
+    dns.add_name(0, "api.payments.example");
+    let text = text(Dialect::Cilium, "shop/app > 203.0.113.10 443/TCP", &dns);
+    assert!(text.contains("- 203.0.113.10/32"), "{text}");
+    assert!(
+        !text.contains("toFQDNs") && !text.contains("dns:"),
+        "{text}"
+    );
+}
+
+#[test]
+fn lookups_are_watched_only_where_a_name_is_used() {
+    let text = text(Dialect::Cilium, TRAFFIC, &{
+        let mut dns = DnsEvidence::default();
+        dns.add_lookup(3);
+        dns
+    });
+    assert!(!text.contains("dns:"), "{text}");
+}
+
+#[test]
+fn a_name_that_would_be_a_pattern_is_not_written() {
+    let mut dns = lookups();
+    dns.add_name(9, "*.example");
+    let text = text(Dialect::Cilium, TRAFFIC, &dns);
+    assert!(
+        text.contains("203.0.113.11/32") && !text.contains("*.example"),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_isolated_direction_without_traffic_denies_everything_in_each_dialect() {
+    let traffic = "shop/app > shop/web 80/TCP";
+    let dns = DnsEvidence::default();
+    let cilium = text(Dialect::Cilium, traffic, &dns);
+    assert!(
+        cilium.contains("  enableDefaultDeny:\n    ingress: true\n    egress: true\n"),
+        "{cilium}"
+    );
+    assert!(cilium.contains("  ingress:\n    - {}\n"), "{cilium}");
+    let calico = text(Dialect::Calico, traffic, &dns);
+    assert!(
+        calico.contains("  types:\n    - Ingress\n    - Egress\n  ingress: []\n"),
+        "{calico}"
+    );
+}
+
+#[test]
+fn more_ports_than_cilium_takes_in_one_list_become_several_lists() {
+    let ports: Vec<u16> = (0..45).map(|n| 1000 + 2 * n).collect();
+    let traffic: String = ports
+        .iter()
+        .map(|port| format!("shop/web > shop/app {port}/TCP\n"))
+        .collect();
+    let synthesis = written(Dialect::Cilium, &traffic, &DnsEvidence::default());
+    let Some(NativeObject::Cilium(policy)) = synthesis.policies[0].native.clone().map(|n| n.object)
+    else {
+        panic!("a CiliumNetworkPolicy");
+    };
+    let rule = &policy.spec.unwrap().ingress.unwrap()[0];
+    let lists = rule.to_ports.as_ref().unwrap();
+    let sizes: Vec<usize> = lists
+        .iter()
+        .map(|list| list.ports.as_ref().unwrap().len())
+        .collect();
+    assert_eq!(sizes, [40, 5]);
+}
+
+#[test]
+fn the_text_is_the_object_that_was_proven() {
+    for dialect in [Dialect::Cilium, Dialect::Calico] {
+        let synthesis = written(dialect, TRAFFIC, &lookups());
+        let policy = &synthesis.policies[0];
+        let native = policy.native.as_ref().unwrap();
+        let text = render_native(policy, native).unwrap();
+        match &native.object {
+            NativeObject::Cilium(object) => {
+                assert_eq!(*object, serde_yaml::from_str(&text).unwrap());
+            }
+            NativeObject::Calico(object) => {
+                assert_eq!(*object, serde_yaml::from_str(&text).unwrap());
+            }
+        }
+    }
+}
