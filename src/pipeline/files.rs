@@ -1,7 +1,7 @@
 //! The files of the output folder, by name: what `kubectl apply -k` takes, and the reports.
 
 use super::Generated;
-use crate::policy::{file_name, render, render_kustomization, render_native};
+use crate::policy::{file_name, render, render_kustomization};
 use crate::report::graph::{self, Format};
 use crate::report::{self, RunReport};
 use std::collections::BTreeMap;
@@ -19,11 +19,7 @@ pub fn output_files(
     let mut names = Vec::new();
     for policy in &generated.synthesis.policies {
         let name = file_name(policy);
-        let text = match &policy.native {
-            Some(native) => render_native(policy, native)?,
-            None => render(policy),
-        };
-        files.insert(PathBuf::from(&name), text.into_bytes());
+        files.insert(PathBuf::from(&name), render(policy).into_bytes());
         names.push(name);
     }
     files.insert(

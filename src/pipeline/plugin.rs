@@ -22,7 +22,8 @@ pub fn plugin_findings(
         Some(NetworkPlugin::Cilium) => {
             let mut hosts = inventory.node_addresses();
             hosts.extend(inventory.api_server.iter().map(|endpoint| endpoint.ip()));
-            let policies = synthesis.policies.iter();
+            // Cilium's own kind has entities in their place (rule: cilium-entities).
+            let policies = synthesis.policies.iter().filter(|one| one.native.is_none());
             policies
                 .filter_map(|one| {
                     let blocks = host_blocks(&one.policy, &hosts);

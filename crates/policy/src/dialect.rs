@@ -6,7 +6,7 @@ mod naming;
 mod native;
 
 pub(super) use naming::{Names, Naming};
-pub use native::{NativeObject, NativePolicy};
+pub use native::NativePolicy;
 
 #[cfg(test)]
 mod tests;

@@ -29,9 +29,9 @@ mod synthesis;
 mod testing;
 mod yaml;
 
-pub use dialect::{Dialect, NativeObject, NativePolicy};
+pub use dialect::{Dialect, NativePolicy};
 pub use name::file_name;
-pub use render::{render, render_kustomization, render_native};
+pub use render::{render, render_kustomization};
 pub use rule::{PeerOrigin, RuleOrigin};
 pub use selector::Selector;
 pub use synthesis::{

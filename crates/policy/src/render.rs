@@ -2,8 +2,6 @@
 
 mod native;
 
-pub use native::render_native;
-
 use super::ports::port_text;
 use super::rule::{PeerOrigin, RuleOrigin};
 use super::synthesis::WorkloadPolicy;
@@ -14,6 +12,7 @@ use k8s_openapi::api::networking::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use nanoseg_net::Direction;
+use native::write_native;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The longest comment line, in characters. A single longer name is not broken.
@@ -25,11 +24,15 @@ const NAMES_PER_RULE: usize = 24;
 /// The longest list of ports in the head comment, in characters. Of longer lists only the count is written.
 const PORTS_WIDTH: usize = 60;
 
-/// Returns the YAML document of a policy with comments: its workload, which peers may connect on which ports, and
+/// Returns the YAML document of a policy, in its dialect, with comments: its workload, which peers may connect on which ports, and
 /// the names behind each ipBlock. The text depends on the policy and its origins only: the same traffic gives the
 /// same bytes.
 pub fn render(policy: &WorkloadPolicy) -> String {
     let mut out = String::new();
+    if let Some(native) = &policy.native {
+        write_native(&mut out, policy, native);
+        return out;
+    }
     write_names(&mut out, policy);
     let spec = policy.policy.spec.as_ref();
     let ingress = spec.and_then(|s| s.ingress.as_deref()).unwrap_or_default();

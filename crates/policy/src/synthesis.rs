@@ -81,6 +81,15 @@ pub struct WorkloadPolicy {
     pub reach: Option<Arc<BTreeSet<WorkloadId>>>,
 }
 
+impl WorkloadPolicy {
+    /// The origins of the rules that are written: those of the dialect.
+    pub fn written_rules(&self) -> &[RuleOrigin] {
+        self.native
+            .as_ref()
+            .map_or(&self.rules, |native| &native.rules)
+    }
+}
+
 /// The requirements by the workload whose policy must allow them.
 #[derive(Default)]
 struct RequirementsByWorkload<'a> {
@@ -133,7 +142,7 @@ pub fn synthesise(
         .filter(|id| !inventory.workloads.get(*id).is_some_and(|w| w.host_network))
         .collect();
     let by_workload = RequirementsByWorkload::build(requirements);
-    let selections = Selections::build(inventory, requirements, &managed);
+    let selections = Selections::build(inventory, requirements, &managed, options.dialect);
     let mut findings = selections.findings(&managed);
     let is_managed = |id: &WorkloadId| managed.contains(id);
     let open = open_for_all(&managed, &selections, open);

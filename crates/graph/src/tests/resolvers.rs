@@ -1,7 +1,7 @@
 //! Names of outside addresses: by resolvers, and by nobody else (rule: dns-names-outside-addresses).
 
 use crate::testing::{ip, record};
-use crate::{GraphOptions, build};
+use crate::{DnsEvidence, GraphOptions, StoredEdge, build};
 use nanoseg_flow::{FlowResult, NameTable, NamedBy, Verdict};
 use nanoseg_inventory::{Inventory, testing};
 use nanoseg_net::Timestamp;
@@ -142,4 +142,45 @@ fn what_a_client_s_own_resolver_says_names_nothing_for_others() {
         names("10.244.1.5", "10.244.1.6", of_cluster),
         ["bank.example"]
     );
+}
+
+/// The names on the edge of `client` to `WEB`, where `asker` was told one of it.
+fn looked_up(client: &str, asker: &str, by: NamedBy, asked: i64) -> Vec<String> {
+    let mut names = NameTable::default();
+    let at = Timestamp::from_secs(asked);
+    names.learn(ip(WEB), "bank.example", (ip(asker), by), at, 60);
+    let call = record(client, &format!("{WEB}:443"), Verdict::Established);
+    let seen = FlowResult {
+        records: vec![call],
+        names,
+        ..FlowResult::default()
+    };
+    let graph = build(&seen, &cluster(), GraphOptions::default()).graph;
+    let evidence = DnsEvidence::of(&graph);
+    let found: Vec<String> = (0..graph.taught().len())
+        .flat_map(|edge| evidence.names(edge).map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    for (_, _, edge) in graph.taught() {
+        let text = serde_json::to_string(&StoredEdge(edge.clone())).unwrap();
+        let StoredEdge(read) = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.looked_up, edge.looked_up, "the store keeps them");
+    }
+    found
+}
+
+#[test]
+fn an_edge_keeps_the_names_that_its_own_client_asked_for() {
+    let cluster_dns = NamedBy::Resolver(ip("10.96.0.10"));
+    let stranger = NamedBy::Resolver(ip("10.96.0.66"));
+    let own = looked_up("10.244.1.5", "10.244.1.5", cluster_dns, ASKED);
+    assert_eq!(own, ["bank.example"]);
+    let of_others = looked_up("10.244.1.5", "10.244.1.6", cluster_dns, ASKED);
+    assert!(
+        of_others.is_empty(),
+        "the client has the address from elsewhere"
+    );
+    let of_a_stranger = looked_up("10.244.1.5", "10.244.1.5", stranger, ASKED);
+    assert!(of_a_stranger.is_empty(), "he may name nobody");
+    let afterwards = looked_up("10.244.1.5", "10.244.1.5", cluster_dns, ASKED + 100_000);
+    assert!(afterwards.is_empty(), "it called before it asked");
 }

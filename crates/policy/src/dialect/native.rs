@@ -5,13 +5,13 @@ use crate::rule::{Rule, RuleOrigin, origins_each_way};
 use crate::selector::Selector;
 use k8s_openapi::api::networking::v1::NetworkPolicyPort;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use nanoseg_policy_kinds::calico::CalicoPolicy;
-use nanoseg_policy_kinds::cilium::CiliumPolicy;
+use nanoseg_policy_kinds::OtherKindPolicy;
 
 /// A policy of a workload in the kind of its dialect.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NativePolicy {
-    pub object: NativeObject,
+    /// The object that is written.
+    pub object: OtherKindPolicy,
     /// As [`crate::WorkloadPolicy::rules`]: groups of peers with the same ports. One group can be several rules of the
     /// object.
     pub rules: Vec<RuleOrigin>,
@@ -33,30 +33,6 @@ pub(super) fn flatten<T>(written: impl Iterator<Item = Vec<T>>, groups: &mut Vec
     all
 }
 
-/// The object that is written.
-#[derive(Debug, Clone, PartialEq)]
-pub enum NativeObject {
-    Cilium(CiliumPolicy),
-    Calico(CalicoPolicy),
-}
-
-impl NativeObject {
-    /// `apiVersion` and `kind`.
-    pub fn kind(&self) -> (&'static str, &'static str) {
-        match self {
-            NativeObject::Cilium(_) => ("cilium.io/v2", "CiliumNetworkPolicy"),
-            NativeObject::Calico(_) => ("projectcalico.org/v3", "NetworkPolicy"),
-        }
-    }
-
-    pub fn metadata(&self) -> &ObjectMeta {
-        match self {
-            NativeObject::Cilium(policy) => &policy.metadata,
-            NativeObject::Calico(policy) => &policy.metadata,
-        }
-    }
-}
-
 impl NativePolicy {
     /// Builds the policy from the rules of ingress and egress; a direction without rules of its own (`None`) stays open.
     pub(in super::super) fn build(
@@ -69,11 +45,11 @@ impl NativePolicy {
             Dialect::Kubernetes => return None,
             Dialect::Cilium => {
                 let (policy, groups) = cilium::policy(metadata, subject, rules);
-                (NativeObject::Cilium(policy), groups)
+                (OtherKindPolicy::CiliumNetworkPolicy(policy), groups)
             }
             Dialect::Calico => {
                 let (policy, groups) = calico::policy(metadata, subject, rules);
-                (NativeObject::Calico(policy), groups)
+                (OtherKindPolicy::CalicoNetworkPolicy(policy), groups)
             }
         };
         let all = rules.into_iter().flatten().flatten();

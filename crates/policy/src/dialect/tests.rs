@@ -1,9 +1,10 @@
 //! The same requirements in each dialect.
 
 use crate::testing::{add, add_node, id, inventory, requirements};
-use crate::{Dialect, NativeObject, Synthesis, SynthesisOptions, render_native, synthesise};
+use crate::{Dialect, Synthesis, SynthesisOptions, render, synthesise};
 use nanoseg_graph::{DnsEvidence, OpenDirections};
 use nanoseg_inventory::Inventory;
+use nanoseg_policy_kinds::OtherKindPolicy;
 
 /// The cluster of the tests: two nodes, the API server on the first, a resolver and an application.
 fn cluster() -> Inventory {
@@ -57,8 +58,7 @@ fn written(dialect: Dialect, traffic: &str, dns: &DnsEvidence) -> Synthesis {
 
 fn text(dialect: Dialect, traffic: &str, dns: &DnsEvidence) -> String {
     let synthesis = written(dialect, traffic, dns);
-    let policy = &synthesis.policies[0];
-    render_native(policy, policy.native.as_ref().unwrap()).unwrap()
+    render(&synthesis.policies[0])
 }
 
 #[test]
@@ -131,8 +131,8 @@ fn more_ports_than_cilium_takes_in_one_list_become_several_lists() {
         .map(|port| format!("shop/web > shop/app {port}/TCP\n"))
         .collect();
     let synthesis = written(Dialect::Cilium, &traffic, &DnsEvidence::default());
-    let Some(NativeObject::Cilium(policy)) = synthesis.policies[0].native.clone().map(|n| n.object)
-    else {
+    let native = synthesis.policies[0].native.clone().unwrap();
+    let OtherKindPolicy::CiliumNetworkPolicy(policy) = native.object else {
         panic!("a CiliumNetworkPolicy");
     };
     let rule = &policy.spec.unwrap().ingress.unwrap()[0];
@@ -150,14 +150,35 @@ fn the_text_is_the_object_that_was_proven() {
         let synthesis = written(dialect, TRAFFIC, &lookups());
         let policy = &synthesis.policies[0];
         let native = policy.native.as_ref().unwrap();
-        let text = render_native(policy, native).unwrap();
-        match &native.object {
-            NativeObject::Cilium(object) => {
-                assert_eq!(*object, serde_yaml::from_str(&text).unwrap());
-            }
-            NativeObject::Calico(object) => {
-                assert_eq!(*object, serde_yaml::from_str(&text).unwrap());
-            }
-        }
+        let object: serde_json::Value = serde_yaml::from_str(&render(policy)).unwrap();
+        let read = OtherKindPolicy::read(native.object.kind(), &object).unwrap();
+        assert_eq!(read.policy, native.object);
+        assert!(read.unknown.is_empty(), "{:?}", read.unknown);
     }
+}
+
+#[test]
+fn a_label_that_is_no_part_of_an_identity_selects_nothing_on_cilium() {
+    let mut cluster = inventory(&[]);
+    let a = "app=x,kubernetes.io/part=a,part=a";
+    let b = "app=x,kubernetes.io/part=b,part=b";
+    add(&mut cluster, "shop/a", "kubernetes.io/part=a", &[a]);
+    add(&mut cluster, "shop/b", "kubernetes.io/part=b", &[b]);
+    let selector = |dialect| {
+        let options = SynthesisOptions {
+            dialect,
+            ..SynthesisOptions::default()
+        };
+        let open = OpenDirections::default();
+        let needs = requirements("shop/b > shop/a 80/TCP");
+        let dns = DnsEvidence::default();
+        let synthesis = synthesise(&cluster, &needs, &[id("shop/a")], &open, &dns, &options);
+        render(&synthesis.policies[0])
+    };
+    assert!(selector(Dialect::Calico).contains("kubernetes.io/part == 'a'"));
+    let cilium = selector(Dialect::Cilium);
+    assert!(
+        cilium.contains("\"k8s:part\": a") && !cilium.contains("k8s:kubernetes.io"),
+        "{cilium}"
+    );
 }

@@ -2,7 +2,7 @@
 //! policy and the same comments as a NetworkPolicy has (rule: policy-reads-as-written-by-hand).
 
 use super::{peers, write_direction, write_names};
-use crate::dialect::{NativeObject, NativePolicy};
+use crate::dialect::NativePolicy;
 use crate::synthesis::WorkloadPolicy;
 use crate::yaml::Yaml;
 use k8s_openapi::api::networking::v1::NetworkPolicyPort;
@@ -50,16 +50,9 @@ const ORDER: [&str; 33] = [
 /// Fields whose values are addresses, which a comment explains.
 const EXPLAINED: [&str; 4] = ["cidr", "fromCIDR", "toCIDR", "nets"];
 
-/// Returns the YAML document of the policy of a workload in its dialect.
-///
-/// # Errors
-/// Only if serde fails, which no policy causes.
-pub fn render_native(
-    policy: &WorkloadPolicy,
-    native: &NativePolicy,
-) -> Result<String, serde_json::Error> {
-    let mut out = String::new();
-    write_names(&mut out, policy);
+/// Writes the YAML document of the policy of a workload in its dialect.
+pub(super) fn write_native(out: &mut String, policy: &WorkloadPolicy, native: &NativePolicy) {
+    write_names(out, policy);
     for direction in [Direction::Ingress, Direction::Egress] {
         let ports: Vec<Option<&[NetworkPolicyPort]>> = native
             .rules
@@ -68,19 +61,10 @@ pub fn render_native(
             .filter(|(origin, _)| origin.direction == direction)
             .map(|(_, ports)| Some(ports.as_slice()))
             .collect();
-        write_direction(&mut out, policy, (direction, &native.rules), &ports);
+        write_direction(out, policy, (direction, &native.rules), &ports);
     }
-    let (version, kind) = native.object.kind();
-    let mut object = match &native.object {
-        NativeObject::Cilium(object) => serde_json::to_value(object)?,
-        NativeObject::Calico(object) => serde_json::to_value(object)?,
-    };
-    if let Value::Object(fields) = &mut object {
-        fields.insert("apiVersion".into(), version.into());
-        fields.insert("kind".into(), kind.into());
-    }
-    yaml(&object, "", &|field, place| notes(native, field, place)).write(&mut out);
-    Ok(out)
+    let object = native.object.to_object();
+    yaml(&object, "", &|field, place| notes(native, field, place)).write(out);
 }
 
 /// The comments beside addresses, by the text that they stand beside.
