@@ -14,6 +14,7 @@ mod housekeeping;
 mod in_force;
 mod malformed;
 mod memories;
+mod name_drifts;
 mod observation;
 mod open_directions;
 mod openings;

@@ -129,6 +129,9 @@ codes! {
     CiliumNodeAddress "cilium-node-address" Warning
         "The cluster runs Cilium, and a generated rule has the address of a node or of the API server: by default Cilium matches no node with an ipBlock."
         "Set policyCIDRMatchMode: nodes in Cilium before you apply the policy, or allow these ends with a CiliumNetworkPolicy.";
+    FqdnDrift "fqdn-drift" Warning
+        "A name that a workload looks up and calls has other addresses by now, which its policy does not allow: the next connection may be blocked."
+        "Decide the proposal that adds them, or use a dialect that has names (spec.dialect: Cilium).";
     MalformedObject "malformed-object" Error
         "An object of the cluster has a field that its kind does not have in that form: what it says is not known, and what it would change is left as it is."
         "Correct the field that the message names, or delete the object; until then nothing new is proposed in its namespace.";

@@ -7,8 +7,8 @@ use crate::controller::folder::{FoldNews, KEPT_HOURS};
 use crate::finding::{Code, Finding};
 use crate::flow::{Aggregate, FlowBatch};
 use crate::graph::{
-    Built, Graph, GraphOptions, Learning, Requirement, ServiceEnforcement, ServiceEnforcements,
-    Views, estimate, requirements,
+    Built, Graph, GraphOptions, Learning, NameDrifts, Requirement, ServiceEnforcement,
+    ServiceEnforcements, Views, estimate, requirements,
 };
 use crate::inventory::{Inventory, OwnerRule, WorkloadId, foreign_policies, is_ours};
 use crate::net::{TimeSpans, Timestamp};
@@ -309,6 +309,17 @@ impl Observation {
     /// Returns the graph of connections that began after `since`.
     pub fn recent(&self, since: Timestamp) -> Graph {
         self.live.recent(since, &self.inventory)
+    }
+
+    /// Finds the names of outside servers that have other addresses than the edges of `graph` (rule: fqdn-drift).
+    pub fn name_drifts(
+        &self,
+        graph: &Graph,
+        is_asked: impl Fn(&WorkloadId) -> bool,
+        now: Timestamp,
+    ) -> NameDrifts {
+        let names = self.live.hot().names();
+        NameDrifts::find(graph, &self.inventory, names, is_asked, now)
     }
 
     /// Returns the records of connections that began at `since` or later, as each observer reported them.
