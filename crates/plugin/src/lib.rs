@@ -31,6 +31,6 @@ pub use behaviour::{
 pub use cluster_plugin::{ClusterPlugin, ToldBy};
 pub use fact::{Aspect, Fact, FactRow, Facts};
 pub use network_plugin::NetworkPlugin;
-pub use options::{CidrMatchMode, PluginOption, PluginOptions};
+pub use options::{CidrMatchMode, PluginOption, PluginOptions, PolicyMode};
 pub use profile::{Profile, ProfileError};
 pub use table::table;

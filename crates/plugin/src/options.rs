@@ -12,6 +12,8 @@ pub enum PluginOption {
     KubeProxyReplacement,
     /// Cilium's `enable-sctp`.
     EnableSctp,
+    /// Cilium's `enable-policy`: with `never` no policy is enforced.
+    EnablePolicy,
     /// The Amazon VPC CNI's `enable-network-policy`: without it no policy is enforced.
     EnableNetworkPolicy,
     /// kube-router's `run-firewall`: without it no policy is enforced.
@@ -26,6 +28,7 @@ impl PluginOption {
         PluginOption::PolicyCidrMatchMode,
         PluginOption::KubeProxyReplacement,
         PluginOption::EnableSctp,
+        PluginOption::EnablePolicy,
         PluginOption::EnableNetworkPolicy,
         PluginOption::RunFirewall,
         PluginOption::ServicePorts,
@@ -37,6 +40,7 @@ impl PluginOption {
             PluginOption::PolicyCidrMatchMode => "policy-cidr-match-mode",
             PluginOption::KubeProxyReplacement => "kube-proxy-replacement",
             PluginOption::EnableSctp => "enable-sctp",
+            PluginOption::EnablePolicy => "enable-policy",
             PluginOption::EnableNetworkPolicy => "enable-network-policy",
             PluginOption::RunFirewall => "run-firewall",
             PluginOption::ServicePorts => "service-ports",
@@ -51,7 +55,39 @@ impl PluginOption {
             | PluginOption::EnableSctp
             | PluginOption::EnableNetworkPolicy
             | PluginOption::RunFirewall => &["true", "false"],
+            PluginOption::EnablePolicy => &["default", "always", "never"],
             PluginOption::ServicePorts => &["pod", "either"],
+        }
+    }
+}
+
+/// Cilium's `enable-policy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PolicyMode {
+    /// A pod is isolated where a policy selects it.
+    #[default]
+    Default,
+    /// Every pod is isolated.
+    Always,
+    /// No pod is isolated.
+    Never,
+}
+
+impl PolicyMode {
+    fn parse(text: &str) -> Option<PolicyMode> {
+        match text.trim() {
+            "default" => Some(PolicyMode::Default),
+            "always" => Some(PolicyMode::Always),
+            "never" => Some(PolicyMode::Never),
+            _ => None,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            PolicyMode::Default => "default",
+            PolicyMode::Always => "always",
+            PolicyMode::Never => "never",
         }
     }
 }
@@ -86,6 +122,7 @@ pub struct PluginOptions {
     pub policy_cidr_match_mode: Option<CidrMatchMode>,
     pub kube_proxy_replacement: Option<bool>,
     pub enable_sctp: Option<bool>,
+    pub enable_policy: Option<PolicyMode>,
     pub enable_network_policy: Option<bool>,
     pub run_firewall: Option<bool>,
     pub service_ports: Option<EnforcedPorts>,
@@ -103,6 +140,7 @@ impl PluginOptions {
                 put(&mut self.kube_proxy_replacement, parse_switch(text))
             }
             PluginOption::EnableSctp => put(&mut self.enable_sctp, parse_switch(text)),
+            PluginOption::EnablePolicy => put(&mut self.enable_policy, PolicyMode::parse(text)),
             PluginOption::EnableNetworkPolicy => {
                 put(&mut self.enable_network_policy, parse_switch(text))
             }
@@ -153,6 +191,7 @@ impl fmt::Display for PluginOptions {
             policy_cidr_match_mode,
             kube_proxy_replacement,
             enable_sctp,
+            enable_policy,
             enable_network_policy,
             run_firewall,
             service_ports,
@@ -170,6 +209,9 @@ impl fmt::Display for PluginOptions {
             if let Some(value) = value {
                 write!(f, ",{}={value}", option.name())?;
             }
+        }
+        if let Some(mode) = enable_policy {
+            write!(f, ",{}={}", PluginOption::EnablePolicy.name(), mode.name())?;
         }
         match service_ports {
             None => Ok(()),

@@ -3,7 +3,7 @@
 use super::behaviour::{Behaviour, EnforcedPorts, PodMatch};
 use super::fact::Facts;
 use super::network_plugin::NetworkPlugin;
-use super::options::{PluginOption, PluginOptions};
+use super::options::{PluginOption, PluginOptions, PolicyMode};
 use super::profiles;
 use std::fmt;
 use std::str::FromStr;
@@ -56,6 +56,7 @@ impl Profile {
                 policy_cidr_match_mode: None,
                 kube_proxy_replacement: None,
                 enable_sctp: None,
+                enable_policy: None,
                 enable_network_policy: None,
                 run_firewall: None,
                 service_ports: None,
@@ -71,6 +72,7 @@ impl Profile {
                 O::PolicyCidrMatchMode,
                 O::KubeProxyReplacement,
                 O::EnableSctp,
+                O::EnablePolicy,
                 O::ServicePorts,
             ],
             NetworkPlugin::AzureCilium | NetworkPlugin::GkeDataplaneV2 => {
@@ -104,7 +106,10 @@ impl Profile {
         if let Some(sctp) = options.enable_sctp {
             facts.sctp = facts.sctp.with(sctp);
         }
-        if options.enable_network_policy == Some(false) || options.run_firewall == Some(false) {
+        let off = options.enable_network_policy == Some(false)
+            || options.run_firewall == Some(false)
+            || options.enable_policy == Some(PolicyMode::Never);
+        if off {
             facts.enforces = facts.enforces.with(false);
         }
         if let Some(ports) = options.service_ports {
@@ -208,10 +213,11 @@ mod tests {
     }
 
     #[test]
-    fn without_their_controller_the_vpc_cni_and_kube_router_enforce_nothing() {
+    fn plugins_whose_enforcement_is_switched_off_enforce_nothing() {
         for (on, off) in [
             ("aws-vpc-cni", "aws-vpc-cni,enable-network-policy=false"),
             ("kube-router", "kube-router,run-firewall=false"),
+            ("cilium", "cilium,enable-policy=never"),
         ] {
             let enforces = |text: &str| text.parse::<Profile>().unwrap().behaviour().enforces;
             assert!(enforces(on) && !enforces(off));
