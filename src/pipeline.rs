@@ -15,7 +15,7 @@ mod view;
 
 pub use files::output_files;
 pub use live_graph::{LiveGraph, Update};
-pub use plugin::plugin_findings;
+pub use plugin::network_plugin_findings;
 pub use report::{ReportInputs, build_report};
 pub use risk::RiskChoices;
 pub use view::View;
@@ -126,6 +126,7 @@ pub fn generate(
     let groups = [(in_scope, options.synthesis)];
     let proven = synthesise_and_prove(&requirements, &groups, &open, inventory, existing)?;
     findings.extend(proven.findings);
+    findings.extend(network_plugin_findings(inventory, existing));
     let in_scope = |id: &WorkloadId| options.scope.contains(&id.namespace);
     findings.extend(options.risk.findings(inventory, in_scope));
     findings.extend(weak_findings(
@@ -229,6 +230,7 @@ pub fn synthesise_and_prove(
     existing: &[NetworkPolicy],
 ) -> Result<Proven, EvaluateError> {
     let mut open = open.clone();
+    open.leave_open_not_honoured(requirements, inventory);
     note_isolated_already(&mut open, requirements, inventory, existing)?;
     let mut synthesis = Synthesis::default();
     for (workloads, options) in groups {
@@ -261,6 +263,7 @@ pub fn synthesise_and_prove(
     let proof = prove_each_way(inventory, sets, requirements, managed)?;
     let mut findings = synthesis.findings.clone();
     findings.extend(synthesis.open.findings());
+    findings.extend(plugin::policy_findings(&synthesis.policies, inventory));
     findings.extend(findings::of_proof(&proof));
     findings.sort();
     findings.dedup();

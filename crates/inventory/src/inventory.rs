@@ -1,7 +1,7 @@
 //! The inventory itself: the indices over everything a snapshot held.
 
 use super::{AddressBook, Namespace, Node, Pod, Service, ToldAddresses, Workload, WorkloadId};
-use nanoseg_plugin::ClusterPlugin;
+use nanoseg_plugin::{ClusterPlugin, Profile};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -42,6 +42,13 @@ pub struct Inventory {
 }
 
 impl Inventory {
+    /// Takes another network plugin than the one that the objects show, if an operator says one.
+    pub fn take_network_plugin(&mut self, said: Option<Profile>) {
+        if let Some(profile) = said {
+            self.network_plugin = ClusterPlugin::said(profile);
+        }
+    }
+
     /// The workloads of one namespace, in order.
     pub fn workloads_of(&self, namespace: &str) -> impl Iterator<Item = &Workload> {
         let first = WorkloadId {
