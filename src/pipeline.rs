@@ -15,7 +15,7 @@ mod view;
 
 pub use files::output_files;
 pub use live_graph::{LiveGraph, Update};
-pub use plugin::plugin_findings;
+pub use plugin::network_plugin_findings;
 pub use report::{ReportInputs, build_report};
 pub use risk::RiskChoices;
 pub use view::View;
@@ -32,7 +32,7 @@ use crate::graph::{
 };
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::{Direction, Timestamp};
-use crate::policy::{Synthesis, SynthesisOptions, open_entry_requirements, synthesise};
+use crate::policy::{Dialect, Synthesis, SynthesisOptions, open_entry_requirements, synthesise};
 use crate::report::UnattributedEdge;
 use crate::risk::Weakness;
 use isolated_already::note_isolated_already;
@@ -127,6 +127,7 @@ pub fn generate(
     let dns = DnsEvidence::of(&graph);
     let proven = synthesise_and_prove((&requirements, &dns), &groups, &open, inventory, existing)?;
     findings.extend(proven.findings);
+    findings.extend(network_plugin_findings(inventory, existing));
     let in_scope = |id: &WorkloadId| options.scope.contains(&id.namespace);
     findings.extend(options.risk.findings(inventory, in_scope));
     findings.extend(weak_findings(
@@ -230,6 +231,12 @@ pub fn synthesise_and_prove(
     existing: &[NetworkPolicy],
 ) -> Result<Proven, EvaluateError> {
     let mut open = open.clone();
+    let by_name: BTreeSet<&WorkloadId> = groups
+        .iter()
+        .filter(|(_, options)| options.dialect == Dialect::Cilium)
+        .flat_map(|(workloads, _)| workloads)
+        .collect();
+    open.leave_open_not_honoured(requirements, inventory, |id| by_name.contains(id));
     note_isolated_already(&mut open, requirements, inventory, existing)?;
     let mut synthesis = Synthesis::default();
     for (workloads, options) in groups {
@@ -262,6 +269,7 @@ pub fn synthesise_and_prove(
     let proof = prove_each_way(inventory, sets, requirements, managed)?;
     let mut findings = synthesis.findings.clone();
     findings.extend(synthesis.open.findings());
+    findings.extend(plugin::policy_findings(&synthesis.policies, inventory));
     findings.extend(findings::of_proof(&proof));
     findings.sort();
     findings.dedup();
