@@ -14,6 +14,7 @@
     )
 )]
 
+mod baseline;
 mod bit_set;
 mod dialect;
 mod ip_blocks;
@@ -29,6 +30,7 @@ mod synthesis;
 mod testing;
 mod yaml;
 
+pub use baseline::{Baseline, BaselineOptions, BaselinePolicy, baseline};
 pub use dialect::{Dialect, NativePolicy};
 pub use name::file_name;
 pub use render::{render, render_kustomization};

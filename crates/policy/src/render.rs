@@ -13,6 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use nanoseg_net::Direction;
 use native::write_native;
+pub(super) use native::write_object;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The longest comment line, in characters. A single longer name is not broken.

@@ -1,17 +1,17 @@
 //! The text of a policy in another dialect: the object as it is proven, with its fields in the order of a hand-written
 //! policy and the same comments as a NetworkPolicy has (rule: policy-reads-as-written-by-hand).
 
-use super::{peers, write_direction, write_names};
+use super::{peers, write_comment, write_direction, write_names};
 use crate::dialect::NativePolicy;
 use crate::synthesis::WorkloadPolicy;
-use crate::yaml::Yaml;
+use crate::yaml::{Yaml, comment};
 use k8s_openapi::api::networking::v1::NetworkPolicyPort;
 use nanoseg_net::Direction;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Fields in the order in which people write them. Others follow, in the order of their names.
-const ORDER: [&str; 33] = [
+const ORDER: [&str; 38] = [
     "apiVersion",
     "kind",
     "metadata",
@@ -20,6 +20,8 @@ const ORDER: [&str; 33] = [
     "spec",
     "tier",
     "order",
+    "priority",
+    "subject",
     "selector",
     "endpointSelector",
     "enableDefaultDeny",
@@ -40,6 +42,9 @@ const ORDER: [&str; 33] = [
     "toCIDR",
     "toCIDRSet",
     "toPorts",
+    "from",
+    "to",
+    "protocols",
     "namespaceSelector",
     "nets",
     "notNets",
@@ -65,6 +70,14 @@ pub(super) fn write_native(out: &mut String, policy: &WorkloadPolicy, native: &N
     }
     let object = native.object.to_object();
     yaml(&object, "", &|field, place| notes(native, field, place)).write(out);
+}
+
+/// Writes the YAML document of an object, with lines of comment at its head.
+pub(crate) fn write_object(out: &mut String, comments: &[String], object: &Value) {
+    for line in comments {
+        write_comment(out, &comment(line));
+    }
+    yaml(object, "", &|_, _| Notes::new()).write(out);
 }
 
 /// The comments beside addresses, by the text that they stand beside.
