@@ -63,6 +63,10 @@ pub struct Args {
     /// The kind of policy to write.
     #[arg(long, value_enum, value_name = "KIND", default_value_t = DialectArg::Kubernetes)]
     dialect: DialectArg,
+    /// With --dialect cilium: write *.DOMAIN where a workload looked up and calls at least so many names right below a
+    /// domain (2 or more; default: every name by itself).
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(2..))]
+    name_patterns: Option<u16>,
     #[command(flatten)]
     network_plugin: NetworkPluginArgs,
     #[command(flatten)]
@@ -140,6 +144,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             range_threshold: args.range_threshold,
             include_unobserved: args.include_unobserved,
             dialect: args.dialect.into(),
+            name_patterns: args.name_patterns.map(usize::from),
         },
         public_entry: args.public_entry.into(),
         isolation: IsolationOptions {

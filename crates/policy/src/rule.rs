@@ -64,6 +64,8 @@ pub(super) enum EndKey<'a> {
     Entity(Entity),
     /// An outside server by the name that the client looks up; in Cilium's dialect only.
     Name(&'a str),
+    /// All names one level below a domain; in Cilium's dialect only.
+    NamesBelow(&'a str),
 }
 
 /// The ports that one peer needs, and the reasons.
@@ -108,6 +110,8 @@ pub(super) enum RulePeer {
     Pods(String, Selector),
     Entity(Entity),
     Name(String),
+    /// All names one level below a domain.
+    NamesBelow(String),
     Block(Block),
 }
 
@@ -147,6 +151,7 @@ struct Group<'a> {
     anywhere: BTreeMap<IpNet, Need<'a>>,
     entities: BTreeMap<Entity, Need<'a>>,
     names: BTreeMap<&'a str, Need<'a>>,
+    domains: BTreeMap<&'a str, Need<'a>>,
     /// The blocks that the addresses are written as; set by [`address::plan`].
     blocks: Vec<Block>,
 }
@@ -177,6 +182,9 @@ pub(super) fn build_rules(needs: Needs, context: &RuleContext) -> Vec<Rule> {
             }
             EndKey::Name(name) => {
                 group.names.insert(name, need);
+            }
+            EndKey::NamesBelow(domain) => {
+                group.domains.insert(domain, need);
             }
         }
     }
@@ -215,6 +223,10 @@ fn build_rule(key: &GroupKey, mut group: Group, context: &RuleContext) -> Rule {
     for (name, need) in std::mem::take(&mut group.names) {
         let origin = PeerOrigin::named(vec![name.to_owned()], &need);
         add(RulePeer::Name(name.to_owned()), origin);
+    }
+    for (domain, need) in std::mem::take(&mut group.domains) {
+        let origin = PeerOrigin::named(vec![format!("*.{domain}")], &need);
+        add(RulePeer::NamesBelow(domain.to_owned()), origin);
     }
     for block in &group.blocks {
         let origin = address::origin(block, &group);

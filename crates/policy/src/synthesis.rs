@@ -11,8 +11,8 @@ use super::ip_blocks::ExcludedRanges;
 use super::name::PolicyNames;
 use super::ports::port_text;
 use super::rule::{
-    EndKey, NeedKey, Needs, Rule, RuleContext, RuleOrigin, Summary, build_rules, kubernetes_peers,
-    origins_each_way,
+    EndKey, NeedKey, Needs, Rule, RuleContext, RuleOrigin, RulePeer, Summary, build_rules,
+    kubernetes_peers, origins_each_way,
 };
 use k8s_openapi::api::networking::v1::{
     NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicySpec,
@@ -41,6 +41,9 @@ pub struct SynthesisOptions {
     pub include_unobserved: bool,
     /// The kind of policy that is written (rule: same-requirements-in-each-dialect).
     pub dialect: Dialect,
+    /// From how many looked-up names of one domain on all names below it are allowed, in a dialect that has names
+    /// (rule: outside-names-by-lookup); `None`: each name is written.
+    pub name_patterns: Option<usize>,
 }
 
 impl Default for SynthesisOptions {
@@ -50,6 +53,7 @@ impl Default for SynthesisOptions {
             range_threshold: 0,
             include_unobserved: false,
             dialect: Dialect::default(),
+            name_patterns: None,
         }
     }
 }
@@ -176,8 +180,12 @@ pub fn synthesise(
         port_gap: options.range_threshold,
         display: &display,
     };
-    let plain = Naming::new(Dialect::Kubernetes, inventory, dns);
-    let naming = Naming::new(options.dialect, inventory, dns);
+    let as_network_policy = SynthesisOptions {
+        dialect: Dialect::Kubernetes,
+        ..*options
+    };
+    let plain = Naming::new(&as_network_policy, inventory, dns);
+    let naming = Naming::new(options, inventory, dns);
     let writer = Writer {
         dialect: options.dialect,
         plain: &plain,
@@ -317,7 +325,7 @@ impl Writer<'_> {
         let namespace = id.namespace.as_str();
         WorkloadPolicy {
             workload: id.clone(),
-            native: self.native(id),
+            native: self.native(id, findings),
             rules: origins_each_way(ingress.as_deref(), egress.as_deref()),
             policy: NetworkPolicy {
                 metadata: self.metadata(id),
@@ -336,9 +344,15 @@ impl Writer<'_> {
     }
 
     /// The policy in the dialect that was chosen; `None` for a NetworkPolicy.
-    fn native(&self, id: &WorkloadId) -> Option<NativePolicy> {
+    fn native(&self, id: &WorkloadId, findings: &mut Vec<Finding>) -> Option<NativePolicy> {
         let ways = [Direction::Ingress, Direction::Egress];
         let [ingress, egress] = ways.map(|way| self.rules(id, way, self.naming));
+        findings.extend(
+            egress
+                .iter()
+                .flatten()
+                .filter_map(|rule| patterns(id, rule)),
+        );
         NativePolicy::build(
             self.dialect,
             self.metadata(id),
@@ -382,7 +396,7 @@ impl Writer<'_> {
         let names = naming.names(way, required.iter().copied());
         let mut needs = Needs::new();
         for requirement in required {
-            self.add_need(requirement, way, (naming, names), &mut needs);
+            self.add_need(requirement, way, (naming, &names), &mut needs);
         }
         Some(build_rules(needs, self.context))
     }
@@ -391,7 +405,7 @@ impl Writer<'_> {
         &'n self,
         requirement: &'n Requirement,
         way: Direction,
-        (naming, names): (&'n Naming<'n>, Names),
+        (naming, names): (&'n Naming<'n>, &Names<'n>),
         needs: &mut Needs<'n>,
     ) {
         let far = match way {
@@ -431,6 +445,23 @@ fn egress_rule(rule: &Rule, namespace: &str) -> NetworkPolicyEgressRule {
         to: Some(kubernetes_peers(rule, namespace)),
         ports: Some(rule.ports.clone()),
     }
+}
+
+/// The finding about patterns of names in a rule.
+fn patterns(id: &WorkloadId, rule: &Rule) -> Option<Finding> {
+    let domains = rule.peers.iter().filter_map(|peer| match peer {
+        RulePeer::NamesBelow(domain) => Some(format!("*.{domain}")),
+        _ => None,
+    });
+    let domains: Vec<String> = domains.collect();
+    let first = domains.first()?;
+    let ports: Vec<String> = rule.ports.iter().map(port_text).collect();
+    let message = format!(
+        "egress to {}: several names of a domain became a pattern such as {first}, which allows names that were not seen",
+        ports.join(", ")
+    );
+    let finding = Finding::new(Code::NamePattern, id.to_string(), message);
+    Some(finding.with_samples(domains.into_iter().take(MAX_SAMPLES)))
 }
 
 fn summarised(id: &WorkloadId, direction: Direction, rule: &Rule) -> Option<Finding> {

@@ -64,7 +64,7 @@ fn rules(rule: &Rule, direction: Direction, namespace: &str) -> Vec<CalicoRule> 
             RulePeer::Block(block) if block.except.is_empty() => nets.push(block.net.to_string()),
             RulePeer::Block(block) => far.push(block_with_exceptions(block)),
             // In Cilium's dialect only.
-            RulePeer::Entity(_) | RulePeer::Name(_) => {}
+            RulePeer::Entity(_) | RulePeer::Name(_) | RulePeer::NamesBelow(_) => {}
         }
     }
     if !nets.is_empty() {

@@ -153,6 +153,10 @@ fn peers(rule: &Rule, namespace: &str) -> Peers {
                 match_name: Some(name.clone()),
                 match_pattern: None,
             }),
+            RulePeer::NamesBelow(domain) => peers.names.push(CiliumFqdn {
+                match_name: None,
+                match_pattern: Some(format!("*.{domain}")),
+            }),
             RulePeer::Block(block) if block.except.is_empty() => {
                 peers.cidrs.push(block.net.to_string());
             }

@@ -3,11 +3,11 @@
 
 use super::{Dialect, Entity};
 use crate::rule::EndKey;
-use crate::synthesis::families;
+use crate::synthesis::{SynthesisOptions, families};
 use nanoseg_graph::{DnsEvidence, End, Requirement};
 use nanoseg_inventory::Inventory;
 use nanoseg_net::Direction;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// The longest name that Cilium's CRD takes (`matchName`, cilium.io/v2; RFC 1035 section 2.3.4).
@@ -25,20 +25,26 @@ pub(in super::super) struct Naming<'a> {
     /// `None`: every address is an ipBlock.
     entities: Option<Entities>,
     dns: &'a DnsEvidence,
+    /// From how many names of one domain on a pattern is written; `None`: never.
+    pattern_from: Option<usize>,
 }
 
 /// What one direction of a policy does about names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) enum Names {
-    /// Outside servers are named by addresses.
-    Unused,
-    /// Outside servers are named as they were looked up, and the lookups are watched.
-    Used,
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in super::super) struct Names<'a> {
+    /// Outside servers are named as they were looked up, and the lookups are watched. Else they are named by addresses.
+    used: bool,
+    /// The domains of which all names one level below are allowed.
+    domains: BTreeSet<&'a str>,
 }
 
 impl<'a> Naming<'a> {
-    pub fn new(dialect: Dialect, inventory: &Inventory, dns: &'a DnsEvidence) -> Naming<'a> {
-        let entities = (dialect == Dialect::Cilium).then(|| Entities {
+    pub fn new(
+        options: &SynthesisOptions,
+        inventory: &Inventory,
+        dns: &'a DnsEvidence,
+    ) -> Naming<'a> {
+        let entities = (options.dialect == Dialect::Cilium).then(|| Entities {
             api_server: inventory
                 .api_server
                 .iter()
@@ -51,7 +57,11 @@ impl<'a> Naming<'a> {
                 .flat_map(|node| node.ingress.iter().copied())
                 .collect(),
         });
-        Naming { entities, dns }
+        Naming {
+            entities,
+            dns,
+            pattern_from: options.name_patterns,
+        }
     }
 
     /// Whether a direction with these requirements names outside servers. A name becomes addresses only where the
@@ -60,35 +70,56 @@ impl<'a> Naming<'a> {
         &self,
         direction: Direction,
         mut requirements: impl Iterator<Item = &'r Requirement> + Clone,
-    ) -> Names {
+    ) -> Names<'a> {
         let possible = self.entities.is_some() && direction == Direction::Egress;
         let looks_up = |one: &Requirement| self.dns.is_lookup(one.edge);
-        if possible
-            && requirements.clone().any(looks_up)
-            && requirements.any(|one| self.names_of(one).next().is_some())
-        {
-            Names::Used
-        } else {
-            Names::Unused
+        if !possible || !requirements.clone().any(looks_up) {
+            return Names::default();
+        }
+        let named: BTreeSet<&'a str> = requirements
+            .by_ref()
+            .flat_map(|one| self.names_of(one))
+            .collect();
+        Names {
+            used: !named.is_empty(),
+            domains: self.domains(&named),
         }
     }
 
+    /// The domains with enough names for a pattern. One label alone is no domain of anybody.
+    fn domains(&self, named: &BTreeSet<&'a str>) -> BTreeSet<&'a str> {
+        let Some(least) = self.pattern_from else {
+            return BTreeSet::new();
+        };
+        let mut counts: BTreeMap<&'a str, usize> = BTreeMap::new();
+        for domain in named.iter().filter_map(|name| domain_of(name)) {
+            *counts.entry(domain).or_default() += 1;
+        }
+        counts.retain(|_, count| *count >= least.max(2));
+        counts.into_keys().collect()
+    }
+
     /// Returns true if the lookups of this requirement are watched.
-    pub fn is_watched(&self, requirement: &Requirement, names: Names) -> bool {
-        names == Names::Used && self.dns.is_lookup(requirement.edge)
+    pub fn is_watched(&self, requirement: &Requirement, names: &Names) -> bool {
+        names.used && self.dns.is_lookup(requirement.edge)
     }
 
     /// The addresses or ranges at the other end of a requirement, as rules name them.
-    pub fn ends(&self, requirement: &'a Requirement, far: &End, names: Names) -> Vec<EndKey<'a>> {
+    pub fn ends(
+        &self,
+        requirement: &'a Requirement,
+        far: &End,
+        names: &Names<'a>,
+    ) -> Vec<EndKey<'a>> {
         match far {
             End::Workload(_) => Vec::new(),
             End::Ranges(addresses) => families(addresses).map(EndKey::Anywhere).collect(),
             End::Addresses(addresses) => {
-                if names == Names::Used {
-                    let names: Vec<EndKey<'a>> =
-                        self.names_of(requirement).map(EndKey::Name).collect();
-                    if !names.is_empty() {
-                        return names;
+                if names.used {
+                    let named = self.names_of(requirement);
+                    let ends: BTreeSet<EndKey<'a>> = named.map(|name| names.end(name)).collect();
+                    if !ends.is_empty() {
+                        return ends.into_iter().collect();
                     }
                 }
                 self.addresses(requirement, addresses)
@@ -128,6 +159,21 @@ impl<'a> Naming<'a> {
         let names = named.then(|| self.dns.names(requirement.edge));
         names.into_iter().flatten().filter(|name| is_name(name))
     }
+}
+
+impl<'a> Names<'a> {
+    fn end(&self, name: &'a str) -> EndKey<'a> {
+        match domain_of(name).filter(|domain| self.domains.contains(domain)) {
+            Some(domain) => EndKey::NamesBelow(domain),
+            None => EndKey::Name(name),
+        }
+    }
+}
+
+/// The domain right above a name, if it has two labels or more.
+fn domain_of(name: &str) -> Option<&str> {
+    let (_, domain) = name.split_once('.')?;
+    domain.contains('.').then_some(domain)
 }
 
 /// Returns true if a looked-up name is one that a policy can have: labels of letters, digits, hyphens and underscores.

@@ -182,3 +182,49 @@ fn a_label_that_is_no_part_of_an_identity_selects_nothing_on_cilium() {
         "{cilium}"
     );
 }
+
+#[test]
+fn several_names_of_a_domain_become_a_pattern_only_if_asked_for() {
+    let mut dns = DnsEvidence::default();
+    dns.add_lookup(0);
+    for (edge, name) in [(1, "a.cdn.example"), (2, "b.cdn.example"), (3, "c.example")] {
+        dns.add_name(edge, name);
+    }
+    let traffic = "shop/app > kube-system/coredns 53/UDP
+         shop/app > 203.0.113.1 443/TCP
+         shop/app > 203.0.113.2 443/TCP
+         shop/app > 203.0.113.3 443/TCP";
+    let names = |name_patterns| {
+        let options = SynthesisOptions {
+            dialect: Dialect::Cilium,
+            name_patterns,
+            ..SynthesisOptions::default()
+        };
+        let open = OpenDirections::default();
+        let needs = requirements(traffic);
+        let synthesis = synthesise(&cluster(), &needs, &[id("shop/app")], &open, &dns, &options);
+        let text = render(&synthesis.policies[0]);
+        let begin = text.find("- toFQDNs").unwrap();
+        let lines = text[begin..].lines().skip(1);
+        let lines = lines.take_while(|line| line.contains("- match"));
+        let lines: Vec<String> = lines.map(|line| line.trim().to_owned()).collect();
+        (lines.join(" "), codes(&synthesis))
+    };
+    let (text, found) = names(None);
+    assert_eq!(
+        text,
+        "- matchName: a.cdn.example - matchName: b.cdn.example - matchName: c.example"
+    );
+    assert!(!found.contains(&"name-pattern"));
+    let (text, found) = names(Some(2));
+    assert_eq!(
+        text,
+        "- matchName: c.example - matchPattern: \"*.cdn.example\""
+    );
+    assert!(found.contains(&"name-pattern"));
+    assert_eq!(names(Some(3)).0, names(None).0);
+}
+
+fn codes(synthesis: &Synthesis) -> Vec<&'static str> {
+    synthesis.findings.iter().map(|f| f.code.name()).collect()
+}

@@ -16,7 +16,7 @@ pub(in super::super) fn peers(rule: &Rule, namespace: &str) -> Vec<NetworkPolicy
     let peer = |peer: &RulePeer| match peer {
         RulePeer::Pods(home, selector) => Some(pods(home, selector, namespace)),
         RulePeer::Block(block) => Some(address::peer(block)),
-        RulePeer::Entity(_) | RulePeer::Name(_) => None,
+        RulePeer::Entity(_) | RulePeer::Name(_) | RulePeer::NamesBelow(_) => None,
     };
     rule.peers.iter().filter_map(peer).collect()
 }
