@@ -12,6 +12,7 @@ mod report;
 pub mod risk;
 pub mod verify;
 mod view;
+mod written;
 
 pub use files::output_files;
 pub use live_graph::{LiveGraph, Update};
@@ -39,6 +40,7 @@ use isolated_already::note_isolated_already;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::{BTreeMap, BTreeSet};
 use view::unattributed;
+use written::Written;
 
 /// Which namespaces get policies. Others stay in the graph, as peers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -193,13 +195,9 @@ fn weak_findings(
     if options.risk.vulnerabilities.is_empty() {
         return Ok(Vec::new());
     }
-    let policies: Vec<_> = synthesis
-        .policies
-        .iter()
-        .map(|p| p.policy.clone())
-        .collect();
     // Only the generated policies: those of others are not considered here.
-    let evaluation = Evaluation::new(inventory, &policies, HostNetwork::Exact)?;
+    let written = Written::of(synthesis);
+    let evaluation = Evaluation::new(inventory, written.all(), HostNetwork::Exact)?;
     let reach = Reach::of(&evaluation);
     let distances = risk::distances(inventory, graph, &evaluation, &reach);
     let weak = options.risk.weaknesses(inventory, &distances);
@@ -248,11 +246,7 @@ pub fn synthesise_and_prove(
     synthesis
         .policies
         .sort_by(|a, b| a.workload.cmp(&b.workload));
-    let policies: Vec<_> = synthesis
-        .policies
-        .iter()
-        .map(|p| p.policy.clone())
-        .collect();
+    let written = Written::of(&synthesis);
     let isolated = |direction: Direction| -> BTreeSet<WorkloadId> {
         let policies = synthesis.policies.iter();
         let isolated = policies.filter(|p| !p.open.iter().any(|(open, _)| *open == direction));
@@ -263,11 +257,12 @@ pub fn synthesise_and_prove(
         egress: &isolated(Direction::Egress),
     };
     let sets = PolicySets {
-        generated: &policies,
-        generated_others: &[],
+        generated: &written.network,
+        generated_others: &written.others,
         existing,
     };
-    let proof = prove_each_way(inventory, sets, requirements, managed)?;
+    let judged = written::for_proof(inventory, (requirements, dns), &written);
+    let proof = prove_each_way(&judged, sets, requirements, managed)?;
     let mut findings = synthesis.findings.clone();
     findings.extend(synthesis.open.findings());
     findings.extend(plugin::policy_findings(&synthesis.policies, inventory));
