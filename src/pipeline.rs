@@ -1,6 +1,7 @@
 //! Room 3b: the whole pipeline below the wall, in one place for every command that needs it: flow records and an
 //! inventory in; graph, policies, proof and report out. Nothing here decides a rule; it only calls the rooms in order.
 
+mod baseline;
 #[cfg(feature = "cluster")]
 pub mod evidence;
 mod files;
@@ -14,6 +15,7 @@ pub mod verify;
 mod view;
 mod written;
 
+pub use baseline::{ProvenBaseline, baseline_files, prove_baseline};
 pub use files::output_files;
 pub use live_graph::{LiveGraph, Update};
 pub use plugin::network_plugin_findings;
