@@ -14,6 +14,7 @@ mod housekeeping;
 mod in_force;
 mod malformed;
 mod memories;
+mod name_drifts;
 mod observation;
 mod open_directions;
 mod openings;
@@ -32,7 +33,7 @@ mod violations;
 mod waiting;
 
 pub use enforcer_reports::resume_break_glass;
-pub use observation::Observation;
+pub use observation::{Observation, SaidOfPlugin};
 pub use proven::keep_proven;
 pub use state::{EngineState, StateError};
 
