@@ -65,7 +65,7 @@ impl Evaluation {
         let all: Vec<(PolicyRef<'_>, ComparedSide)> =
             policies.into_iter().chain(in_force).collect();
         let mut symbols = Symbols::default();
-        let keys = pod_keys(&all);
+        let keys = pod_keys(&all, inventory);
         let network = all.iter().filter_map(|(policy, _)| match policy {
             PolicyRef::Network(policy) => Some(*policy),
             PolicyRef::Other(_) => None,

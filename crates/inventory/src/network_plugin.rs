@@ -85,7 +85,12 @@ impl Signs {
             let object = format!("CiliumNode {name}");
             self.add(Mark::Enforcer(NetworkPlugin::Cilium), object);
         }
-        for kind in objects.skipped.keys() {
+        let judged = objects.other_kinds.iter().map(|policy| {
+            let kind = policy.kind();
+            format!("{}.{}", kind.kind(), kind.group())
+        });
+        let kinds: BTreeSet<String> = judged.chain(objects.skipped.keys().cloned()).collect();
+        for kind in &kinds {
             if let Some(mark) = marks::of_kind(kind) {
                 self.add(mark, format!("objects of the kind {kind}"));
             }
