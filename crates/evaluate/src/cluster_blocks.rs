@@ -57,3 +57,6 @@ fn ip_blocks(policy: &NetworkPolicy) -> impl Iterator<Item = &IPBlock> {
             .filter_map(|peer| peer.ip_block.as_ref())
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,8 +60,8 @@ pub use lookups::ImpliedLookups;
 pub use nanoseg_flow::Views;
 pub use nanoseg_plugin::EnforcedPorts;
 pub use open_directions::{
-    IsolationOptions, NotHonoured, NotHonouredNeed, OpenDirections, OpenReason, UnattributedTraffic,
-    WhyNotHonoured,
+    IsolationOptions, NotHonoured, NotHonouredNeed, OpenDirections, OpenReason,
+    UnattributedTraffic, WhyNotHonoured,
 };
 pub use outside_blocks::beyond_bound;
 pub use peer::Peer;
