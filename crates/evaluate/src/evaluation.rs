@@ -3,13 +3,14 @@
 use super::address_map::AddressMap;
 use super::cluster_blocks::cluster_blocks;
 use super::connection_set_pool::SetId;
-use super::pod_classes::{ClassId, HostNetwork, PodClass, PodClasses};
+use super::pod_classes::{ClassId, Honoured, HostNetwork, PodClass, PodClasses};
 use super::rules::{EvaluateError, Names, Policy, parse_policy, pod_label_keys};
 use super::selector::Symbols;
 use super::tables::{Table, Tables};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg_inventory::{Inventory, WorkloadId};
 use nanoseg_net::{AddressSet, ConnectionSet, Direction};
+use nanoseg_plugin::Behaviour;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -44,8 +45,16 @@ impl Evaluation {
     ) -> Result<Evaluation, EvaluateError> {
         let mut symbols = Symbols::default();
         let keys = pod_label_keys(policies.clone());
-        let blocks = cluster_blocks(inventory, policies.clone());
-        let pod_classes = PodClasses::build(inventory, &keys, host_network, &mut symbols, blocks);
+        // Other tools know no plugins.
+        let behaviour = match host_network {
+            HostNetwork::Exact => inventory.network_plugin.behaviour(),
+            HostNetwork::LikePods => Behaviour::spec(),
+        };
+        let honoured = Honoured {
+            sctp: behaviour.sctp,
+            blocks: cluster_blocks(inventory, behaviour.ip_block, policies.clone()),
+        };
+        let pod_classes = PodClasses::build(inventory, &keys, host_network, &mut symbols, honoured);
         let mut names = Names::default();
         let policies = policies.into_iter();
         let policies: Result<Vec<Policy>, EvaluateError> = policies
