@@ -41,6 +41,7 @@ mod node_addresses;
 mod operator;
 mod page;
 mod places;
+mod plugins;
 mod pod_commands;
 mod policy;
 mod properties;
