@@ -37,6 +37,7 @@ mod metrics;
 mod node;
 mod node_addresses;
 mod operator;
+mod oracle;
 mod page;
 mod places;
 mod pod_commands;
