@@ -13,6 +13,7 @@ mod cilium;
 mod cluster;
 mod compare;
 mod cyclonus;
+mod known;
 mod network_policies;
 mod np_guard;
 mod ours;

@@ -23,7 +23,7 @@ func prepare(c *oracle.Case) oracle.Judge {
 		oracle.Must(engine.InsertObject(&core.Namespace{ObjectMeta: meta.ObjectMeta{Name: one.Name, Labels: one.Labels}}))
 	}
 	for i := range c.Pods {
-		oracle.Must(engine.InsertObject(podOf(&c.Pods[i])))
+		oracle.Must(engine.InsertObject(podOf(c, &c.Pods[i])))
 	}
 	for _, raw := range c.Policies {
 		policy := &networking.NetworkPolicy{}
@@ -74,7 +74,7 @@ func contains(ranges string, address netip.Addr) bool {
 	return false
 }
 
-func podOf(pod *oracle.Pod) *core.Pod {
+func podOf(c *oracle.Case, pod *oracle.Pod) *core.Pod {
 	container := core.Container{}
 	for _, port := range pod.Ports {
 		container.Ports = append(container.Ports, core.ContainerPort{
@@ -83,8 +83,12 @@ func podOf(pod *oracle.Pod) *core.Pod {
 			ContainerPort: int32(port.Number),
 		})
 	}
-	// The engine wants an address of the node and of the pod; it compares the former with nothing.
-	status := core.PodStatus{HostIP: "192.0.2.1"}
+	status := core.PodStatus{}
+	for _, node := range c.Nodes {
+		if node.Name == pod.Node {
+			status.HostIP = node.Addresses[0].String()
+		}
+	}
 	for _, address := range pod.Addresses {
 		status.PodIPs = append(status.PodIPs, core.PodIP{IP: address.String()})
 	}
