@@ -8,10 +8,13 @@
 //! `NANOSEG_ORACLE_PAIRS=100000 cargo test --test it oracle` compares 100 000 pairs of each kind, and
 //! `NANOSEG_ORACLE_SEED` is another beginning.
 
+mod admin_policies;
 mod case;
 mod cilium;
+mod cilium_policies;
 mod cluster;
 mod compare;
+mod conformance;
 mod cyclonus;
 mod known;
 mod network_policies;

@@ -7,6 +7,7 @@ import (
 
 	"github.com/cilium/cilium/pkg/option"
 	"github.com/cilium/cilium/pkg/policy"
+	"github.com/cilium/cilium/pkg/policy/api"
 	"nanoseg.dev/tests/oracle"
 )
 
@@ -18,6 +19,9 @@ func main() {
 	option.Config.ClusterName = clusterName
 	// What allow-localhost=auto means on Kubernetes: a node reaches its own pods.
 	option.Config.UnsafeDaemonConfigOption.AllowLocalhost = option.AllowLocalhostAlways
+	option.Config.EnableNonDefaultDenyPolicies = true
+	option.Config.EnableICMPRules = true
+	api.InitEntities(clusterName)
 	policy.SetPolicyEnabled(option.DefaultEnforcement)
 	oracle.Serve(prepare)
 }

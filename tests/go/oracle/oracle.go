@@ -11,55 +11,55 @@ import (
 
 // Case is a cluster, policies, and the connections that are asked for.
 type Case struct {
-	Namespaces []Namespace `json:"namespaces"`
-	Nodes      []Node      `json:"nodes"`
-	Pods       []Pod       `json:"pods"`
+	Namespaces []Namespace `json:"namespaces,omitempty"`
+	Nodes      []Node      `json:"nodes,omitempty"`
+	Pods       []Pod       `json:"pods,omitempty"`
 	// Outside are addresses that no pod owns; a node's address may be among them.
-	Outside []netip.Addr `json:"outside"`
+	Outside []netip.Addr `json:"outside,omitempty"`
 	// Policies are objects as an API server has them, with apiVersion and kind.
-	Policies []json.RawMessage `json:"policies"`
+	Policies []json.RawMessage `json:"policies,omitempty"`
 	// Pairs are client and server: an index into Pods, and after them into Outside.
-	Pairs  [][2]int `json:"pairs"`
-	Probes []Probe  `json:"probes"`
+	Pairs  [][2]int `json:"pairs,omitempty"`
+	Probes []Probe  `json:"probes,omitempty"`
 	// Options are settings of the plugin, by the names of its own configuration.
-	Options map[string][]string `json:"options"`
+	Options map[string][]string `json:"options,omitempty"`
 }
 
 // Namespace has the label kubernetes.io/metadata.name among its labels.
 type Namespace struct {
-	Name   string            `json:"name"`
-	Labels map[string]string `json:"labels"`
+	Name   string            `json:"name,omitempty"`
+	Labels map[string]string `json:"labels,omitempty"`
 }
 
 // Node has a name and all its addresses.
 type Node struct {
-	Name      string            `json:"name"`
-	Labels    map[string]string `json:"labels"`
-	Addresses []netip.Addr      `json:"addresses"`
+	Name      string            `json:"name,omitempty"`
+	Labels    map[string]string `json:"labels,omitempty"`
+	Addresses []netip.Addr      `json:"addresses,omitempty"`
 }
 
 // Pod has its node's addresses if it is on the host network.
 type Pod struct {
-	Namespace   string            `json:"namespace"`
-	Name        string            `json:"name"`
-	Labels      map[string]string `json:"labels"`
-	Node        string            `json:"node"`
-	HostNetwork bool              `json:"hostNetwork"`
-	Addresses   []netip.Addr      `json:"addresses"`
-	Ports       []Port            `json:"ports"`
+	Namespace   string            `json:"namespace,omitempty"`
+	Name        string            `json:"name,omitempty"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	Node        string            `json:"node,omitempty"`
+	HostNetwork bool              `json:"hostNetwork,omitempty"`
+	Addresses   []netip.Addr      `json:"addresses,omitempty"`
+	Ports       []Port            `json:"ports,omitempty"`
 }
 
 // Port is a container port with a name.
 type Port struct {
-	Name     string `json:"name"`
-	Protocol string `json:"protocol"`
-	Number   int    `json:"number"`
+	Name     string `json:"name,omitempty"`
+	Protocol string `json:"protocol,omitempty"`
+	Number   int    `json:"number,omitempty"`
 }
 
 // Probe is a protocol (TCP, UDP or SCTP) and the server's port.
 type Probe struct {
-	Protocol string `json:"protocol"`
-	Port     int    `json:"port"`
+	Protocol string `json:"protocol,omitempty"`
+	Port     int    `json:"port,omitempty"`
 }
 
 // End is one end of a pair: a pod, or an address.

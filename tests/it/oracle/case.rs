@@ -1,12 +1,14 @@
 //! A cluster, policies, and the connections that are asked for, as the oracles read them.
 
-use serde::Serialize;
+use nanoseg::net::Protocol;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// What tests/go/oracle/oracle.go reads, under its names.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Case {
     pub namespaces: Vec<Namespace>,
     pub nodes: Vec<Node>,
@@ -24,21 +26,23 @@ pub struct Case {
 
 pub type Labels = BTreeMap<String, String>;
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Namespace {
     pub name: String,
     pub labels: Labels,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Node {
     pub name: String,
     pub labels: Labels,
     pub addresses: Vec<IpAddr>,
 }
 
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Pod {
     pub namespace: String,
     pub name: String,
@@ -49,20 +53,18 @@ pub struct Pod {
     pub ports: Vec<Port>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Port {
     pub name: String,
-    pub protocol: &'static str,
+    pub protocol: Protocol,
     pub number: u16,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
-    pub protocol: &'static str,
+    pub protocol: Protocol,
     pub port: u16,
 }
-
-pub const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
 
 /// One end of a pair.
 pub enum End<'a> {

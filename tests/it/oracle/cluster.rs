@@ -1,7 +1,8 @@
 //! Random clusters.
 
-use super::case::{Case, Labels, Namespace, Node, PROTOCOLS, Pod, Port, Probe};
+use super::case::{Case, Labels, Namespace, Node, Pod, Port, Probe};
 use fastrand::Rng;
+use nanoseg::net::Protocol;
 use std::net::IpAddr;
 
 /// What a cluster may have.
@@ -42,8 +43,8 @@ pub fn cluster(rng: &mut Rng, shape: Shape) -> Case {
     }
     case.outside = outside(shape, &case.nodes);
     case.pairs = case.all_pairs();
-    let probes = PROTOCOLS
-        .iter()
+    let probes = Protocol::ALL
+        .into_iter()
         .flat_map(|protocol| PORTS.map(|port| Probe { protocol, port }));
     case.probes = probes.collect();
     case
@@ -112,7 +113,7 @@ fn ports(rng: &mut Rng, shape: Shape) -> Vec<Port> {
     for _ in 0..rng.usize(0..4) {
         let port = Port {
             name: one(rng, &NAMES).into(),
-            protocol: one(rng, &PROTOCOLS),
+            protocol: one(rng, &Protocol::ALL),
             number: one(rng, &PORTS),
         };
         let same = |other: &Port| {

@@ -5,6 +5,7 @@ use super::case::{Case, Namespace, Node, Pod, Port, Probe};
 use super::ours::Ours;
 use super::program::Oracle;
 use nanoseg::evaluate::HostNetwork;
+use nanoseg::net::Protocol;
 use serde_json::{Value, json};
 
 /// Two pods on two nodes and an address of the outside: 0 is the client, 1 the server, 2 the outside, 3 and 4 the nodes.
@@ -42,7 +43,7 @@ fn case(policy: Value) -> Case {
             "metadata": {"namespace": "shop", "name": "policy"}, "spec": policy,
         })],
         probes: vec![Probe {
-            protocol: "TCP",
+            protocol: Protocol::Tcp,
             port: 80,
         }],
         ..Case::default()
@@ -96,7 +97,7 @@ fn a_named_port_to_a_block_matches_nothing_but_in_cyclonus() {
     }));
     case.pods[1].ports = vec![Port {
         name: "http".into(),
-        protocol: "TCP",
+        protocol: Protocol::Tcp,
         number: 80,
     }];
     differ("cyclonus", case, (0, 1), '1', '0');
@@ -139,7 +140,7 @@ fn a_name_of_two_protocols_is_one_port_in_cilium() {
         "podSelector": {}, "policyTypes": ["Ingress"],
         "ingress": [{"ports": [{"port": "http", "protocol": "TCP"}]}],
     }));
-    case.pods[1].ports = ["TCP", "UDP"]
+    case.pods[1].ports = [Protocol::Tcp, Protocol::Udp]
         .map(|protocol| Port {
             name: "http".into(),
             protocol,
@@ -159,7 +160,7 @@ fn a_named_port_that_differs_between_pods_with_the_same_labels_is_no_port_in_cil
     }));
     let port = |number| Port {
         name: "http".into(),
-        protocol: "TCP",
+        protocol: Protocol::Tcp,
         number,
     };
     case.pods[1].ports = vec![port(80)];

@@ -4,7 +4,7 @@ use super::case::{Case, End, Probe};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg::evaluate::{Evaluation, HostNetwork, PeerRef};
 use nanoseg::inventory::{Inventory, Objects, OwnerRule};
-use nanoseg::net::{ConnectionSet, Direction, Protocol};
+use nanoseg::net::{ConnectionSet, Direction};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 
@@ -45,7 +45,7 @@ impl Ours {
         let set = self
             .evaluation
             .allowed(self.ends[client], self.ends[server]);
-        set.contains(protocol(probe), probe.port)
+        set.contains(probe.protocol, probe.port)
     }
 
     /// The same on a plugin where an ipBlock matches pods too, by their addresses.
@@ -57,7 +57,7 @@ impl Ours {
         let ingress = self.half(Direction::Ingress, server, client);
         egress
             .intersection(&ingress)
-            .contains(protocol(probe), probe.port)
+            .contains(probe.protocol, probe.port)
     }
 
     /// What the policies of `end` allow it with `peer`, by selectors and by the peer's addresses.
@@ -96,15 +96,9 @@ impl Ours {
         let (client, server) = (self.ends[client], self.ends[server]);
         let why = self
             .evaluation
-            .explain(client, server, protocol(probe), probe.port);
+            .explain(client, server, probe.protocol, probe.port);
         format!("{why:#?}")
     }
-}
-
-fn protocol(probe: Probe) -> Protocol {
-    let mut all = Protocol::ALL.into_iter();
-    all.find(|one| one.as_str() == probe.protocol)
-        .expect("a protocol")
 }
 
 fn end(inventory: &Inventory, end: End<'_>) -> PeerRef {

@@ -71,7 +71,7 @@ impl Drop for Oracle {
 }
 
 /// Returns the program, which is built once in a run. Go's own cache makes this fast.
-fn built(name: &'static str) -> Option<PathBuf> {
+pub fn built(name: &'static str) -> Option<PathBuf> {
     static BUILT: LazyLock<Mutex<BTreeMap<&'static str, Result<PathBuf, String>>>> =
         LazyLock::new(Mutex::default);
     // One build at a time: the programs have most of their packages in common.

@@ -1,0 +1,89 @@
+//! Random policies of an administrator: ClusterNetworkPolicies, and the older kinds that say the same in other words.
+
+use super::cluster::{NAMES, PORTS, often, one};
+use super::network_policies::{Rules, selector};
+use fastrand::Rng;
+use serde_json::{Value, json};
+
+/// Blocks outside of the cluster: what a block is to pods and nodes differs between plugins.
+const NETWORKS: [&str; 5] = [
+    "198.51.100.0/24",
+    "198.51.100.200/32",
+    "203.0.113.7/32",
+    "10.0.0.0/28",
+    "2001:db8::/32",
+];
+
+/// Makes up to five policies of different priorities.
+pub fn cluster_network_policies(rng: &mut Rng, rules: Rules) -> Vec<Value> {
+    let mut priorities: Vec<u16> = (0..20).collect();
+    rng.shuffle(&mut priorities);
+    priorities.truncate(1 + rng.usize(0..5));
+    let policies = priorities.into_iter().enumerate();
+    policies
+        .map(|(index, priority)| policy(rng, rules, index, priority))
+        .collect()
+}
+
+fn policy(rng: &mut Rng, rules: Rules, index: usize, priority: u16) -> Value {
+    let mut spec = json!({
+        "tier": one(rng, &["Admin", "Admin", "Baseline"]),
+        "priority": priority,
+        "subject": pods(rng, rules),
+    });
+    for (field, side) in [("ingress", "from"), ("egress", "to")] {
+        if often(rng, 70) {
+            let count = 1 + rng.usize(0..3);
+            spec[field] = (0..count).map(|_| rule(rng, rules, side)).collect();
+        }
+    }
+    json!({
+        "apiVersion": "policy.networking.k8s.io/v1alpha2",
+        "kind": "ClusterNetworkPolicy",
+        "metadata": {"name": format!("admin{index}")},
+        "spec": spec,
+    })
+}
+
+/// Makes what selects pods: all of some namespaces, or some.
+fn pods(rng: &mut Rng, rules: Rules) -> Value {
+    let namespaces = selector(rng, rules);
+    if rng.bool() {
+        return json!({"namespaces": namespaces});
+    }
+    json!({"pods": {"namespaceSelector": namespaces, "podSelector": selector(rng, rules)}})
+}
+
+fn rule(rng: &mut Rng, rules: Rules, side: &str) -> Value {
+    let mut rule = json!({"action": one(rng, &["Accept", "Deny", "Pass"])});
+    let mut peers = Vec::new();
+    for _ in 0..1 + rng.usize(0..2) {
+        let networks = side == "to" && often(rng, 30);
+        peers.push(if networks {
+            json!({"networks": [one(rng, &NETWORKS), "192.0.2.0/24"]})
+        } else {
+            pods(rng, rules)
+        });
+    }
+    if often(rng, 80) {
+        rule[side] = peers.into();
+    }
+    if often(rng, 60) {
+        let named = rules.named_egress_ports || side == "from";
+        let count = 1 + rng.usize(0..2);
+        rule["protocols"] = (0..count).map(|_| protocol(rng, named)).collect();
+    }
+    rule
+}
+
+fn protocol(rng: &mut Rng, named: bool) -> Value {
+    if named && often(rng, 20) {
+        return json!({"destinationNamedPort": one(rng, &NAMES)});
+    }
+    let port = match rng.u8(0..4) {
+        0 => json!({}),
+        1 => json!({"destinationPort": {"range": {"start": 80, "end": 90}}}),
+        _ => json!({"destinationPort": {"number": one(rng, &PORTS)}}),
+    };
+    json!({one(rng, &["tcp", "udp", "sctp"]): port})
+}
