@@ -256,6 +256,7 @@ pub fn synthesise_and_prove(
     };
     let sets = PolicySets {
         generated: &policies,
+        generated_others: &[],
         existing,
     };
     let proof = prove_each_way(inventory, sets, requirements, managed)?;

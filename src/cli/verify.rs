@@ -8,7 +8,7 @@ use super::style::Style;
 use super::traffic::{GraphArgs, TrafficArgs};
 use super::{exit, terminal};
 use crate::graph::build_after;
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, OtherKinds};
 use crate::load::{EffectivePolicies, TrafficSource, hours_of, read_traffic};
 use crate::net::Timestamp;
 use crate::pipeline::verify::verify;
@@ -105,9 +105,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     ) = sources.read_beside(&notices, traffic)?;
     let mut read = read?;
     read.keep(period);
+    let mut inventory = read.inventory;
+    inventory.other_kinds = std::sync::Arc::new(OtherKinds::of(&objects.other_kinds));
     // A large snapshot takes as much memory as everything that follows.
     drop(objects);
-    let inventory = read.inventory;
     let built = build_after(&read.history, &read.flows, &inventory, args.graph.options());
     note_period(period);
     check_namespaces(&args.namespace, &inventory)?;

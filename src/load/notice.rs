@@ -63,7 +63,10 @@ impl fmt::Display for Notice {
                 "no policies in {}: it has no *.yaml, *.yml or *.json file",
                 path.display()
             ),
-            Notice::NotJudged(policy) => write!(f, "not judged: {policy} in {}", policy.file),
+            Notice::NotJudged(policy) => {
+                let fields = policy.fields_text();
+                write!(f, "not judged: {policy} in {}{fields}", policy.file)
+            }
             Notice::MoreNotJudged(more) => write!(f, "not judged: {more} more policies"),
             Notice::OnlyNetworkPolicies => f.write_str(
                 "only NetworkPolicies of networking.k8s.io are judged; what the others allow and deny is not known",

@@ -2,11 +2,15 @@
 
 use super::address_map::AddressMap;
 use super::connection_set_pool::SetId;
+use super::other_kinds::{Resolver, network_sets, pod_keys};
 use super::pod_classes::{ClassId, HostNetwork, PodClass, PodClasses};
-use super::rules::{EvaluateError, Names, Policy, parse_policy, pod_label_keys};
+use super::policy_ref::{ComparedSide, PolicyRef};
+use super::rules::{EvaluateError, Names, Policy, parse_policy};
 use super::selector::Symbols;
-use super::tables::{Table, Tables};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
+use super::stages::Tiers;
+use super::table::Table;
+use super::tables::Tables;
+use super::tiers::arrange;
 use nanoseg_inventory::{Inventory, WorkloadId};
 use nanoseg_net::{AddressSet, ConnectionSet, Direction};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,33 +29,71 @@ pub enum PeerRef {
 #[derive(Debug)]
 pub struct Evaluation {
     pub(super) pod_classes: PodClasses,
+    pub(super) tiers: Tiers,
     pub(super) policies: Vec<Policy>,
     pub(super) names: Names,
     pub(super) tables: Tables,
 }
 
 impl Evaluation {
-    /// Resolves `policies` over the pods of `inventory`, current, past and expected ones.
+    /// Resolves `policies` over the pods of `inventory`, current, past and expected ones. The policies of other kinds
+    /// that are in force there ([`Inventory::other_kinds`]) take part.
     ///
     /// # Errors
     /// A policy that the API server would refuse, named with the field.
-    pub fn new<'a>(
-        inventory: &Inventory,
-        policies: impl IntoIterator<Item = &'a NetworkPolicy> + Clone,
+    pub fn new<'a, P: Into<PolicyRef<'a>>>(
+        inventory: &'a Inventory,
+        policies: impl IntoIterator<Item = P>,
         host_network: HostNetwork,
     ) -> Result<Evaluation, EvaluateError> {
+        let given = policies
+            .into_iter()
+            .map(|policy| (policy.into(), ComparedSide::Both));
+        Evaluation::of_sides(inventory, given, host_network)
+    }
+
+    /// Does the same for policies of two sides of a comparison.
+    pub(super) fn of_sides<'a>(
+        inventory: &'a Inventory,
+        policies: impl IntoIterator<Item = (PolicyRef<'a>, ComparedSide)>,
+        host_network: HostNetwork,
+    ) -> Result<Evaluation, EvaluateError> {
+        let in_force = inventory.other_kinds.policies.iter();
+        let in_force = in_force.map(|policy| (policy.into(), ComparedSide::Both));
+        let all: Vec<(PolicyRef<'_>, ComparedSide)> =
+            policies.into_iter().chain(in_force).collect();
         let mut symbols = Symbols::default();
-        let keys = pod_label_keys(policies.clone());
+        let keys = pod_keys(&all);
         let pod_classes = PodClasses::build(inventory, &keys, host_network, &mut symbols);
         let mut names = Names::default();
-        let policies = policies.into_iter();
-        let policies: Result<Vec<Policy>, EvaluateError> = policies
-            .map(|policy| parse_policy(policy, &pod_classes, &mut names, &mut symbols))
-            .collect();
-        let policies = policies?;
-        let tables = Tables::build(&pod_classes, &policies, &mut names, |_| true);
+        let (tiers, places) = arrange(&all);
+        let mut resolver = Resolver {
+            inventory,
+            pod_classes: &pod_classes,
+            names: &mut names,
+            symbols: &mut symbols,
+            network_sets: Vec::new(),
+        };
+        let network_sets = network_sets(&all);
+        let mut policies = Vec::with_capacity(all.len());
+        for (source, ((policy, side), place)) in (0..).zip(all.iter().zip(places)) {
+            let sets = network_sets.iter().filter(|(of, ..)| side.sees(*of));
+            resolver.network_sets = sets.map(|(_, namespace, set)| (*namespace, *set)).collect();
+            match policy {
+                PolicyRef::Network(policy) => {
+                    let Resolver { names, symbols, .. } = &mut resolver;
+                    let place = (place, source);
+                    policies.push(parse_policy(policy, place, &pod_classes, names, symbols)?);
+                }
+                PolicyRef::Other(policy) => {
+                    policies.extend(resolver.resolve(policy, place, source));
+                }
+            }
+        }
+        let tables = Tables::build(&pod_classes, (&tiers, &policies), &mut names, |_| true);
         Ok(Evaluation {
             pod_classes,
+            tiers,
             policies,
             names,
             tables,
@@ -95,7 +137,8 @@ impl Evaluation {
             && wholly.any(|(set, _)| everywhere.difference(set).is_empty())
     }
 
-    /// Returns the policies that isolate the pods of `class` in `direction`, as `namespace/name`.
+    /// Returns the policies that isolate the pods of `class` in `direction`, as `namespace/name`, with the kind before it
+    /// for other kinds than NetworkPolicy.
     pub fn isolated_by(&self, class: ClassId, direction: Direction) -> Vec<&str> {
         let policies = self.isolating(class, direction);
         policies.map(|policy| policy.name.as_str()).collect()

@@ -1,6 +1,7 @@
 //! The pods of an evaluation, grouped into classes that no policy can distinguish, and the index that finds
 //! the classes that a selector matches without testing all of them.
 
+use super::rule_terms::NearNodes;
 use super::selector::{LabelRequirement, Labels, Selector, Symbol, Symbols};
 use nanoseg_inventory::{ContainerPort, Inventory, Pod, WorkloadId};
 use nanoseg_net::{AddressSet, ConnectionSet, Protocol};
@@ -42,6 +43,19 @@ pub struct PodClass {
     pub(super) labels: Labels,
     /// The index of its named ports in [`PodClasses::port_lists`].
     pub(super) ports: u32,
+    /// The node of its pods, if some policy tells the node of a pod from others.
+    pub(super) node: Option<String>,
+}
+
+/// What some policy reads of pods.
+#[derive(Debug, Default)]
+pub(super) struct PodKeys<'a> {
+    /// Keys of labels.
+    pub labels: BTreeSet<&'a str>,
+    /// Blocks of addresses that match pods by their address.
+    pub blocks: Vec<AddressSet>,
+    /// Whether the node of a pod is told from others.
+    pub nodes: bool,
 }
 
 /// The index of a namespace among all namespaces, in the order of their names.
@@ -90,7 +104,7 @@ impl PodClasses {
     /// their named ports, or in hostNetwork.
     pub(super) fn build(
         inventory: &Inventory,
-        keys: &BTreeSet<&str>,
+        keys: &PodKeys<'_>,
         host_network: HostNetwork,
         symbols: &mut Symbols,
     ) -> PodClasses {
@@ -145,12 +159,12 @@ impl PodClasses {
     fn add_classes(
         &mut self,
         inventory: &Inventory,
-        keys: &BTreeSet<&str>,
+        keys: &PodKeys<'_>,
         host_network: HostNetwork,
         symbols: &mut Symbols,
     ) {
         let mut lists: FxHashMap<Vec<ContainerPort>, u32> = FxHashMap::default();
-        let mut known: FxHashMap<(&WorkloadId, NamespaceId, Labels, u32, bool), ClassId> =
+        let mut known: FxHashMap<(&WorkloadId, NamespaceId, Labels, u32, bool, Spot), ClassId> =
             FxHashMap::default();
         for (index, pod) in inventory.pods.iter().enumerate() {
             let Some(namespace) = self.namespaces.get(&pod.namespace).copied() else {
@@ -165,13 +179,15 @@ impl PodClasses {
             let labels = pod
                 .labels
                 .iter()
-                .filter(|(key, _)| keys.contains(key.as_str()));
+                .filter(|(key, _)| keys.labels.contains(key.as_str()));
             let labels = intern(labels.map(|(k, v)| (k.as_str(), v.as_str())), symbols);
-            let key = (&pod.workload, namespace, labels, ports, host);
+            let spot = Spot::of(pod, keys);
+            let key = (&pod.workload, namespace, labels, ports, host, spot);
             let class = match known.get(&key) {
                 Some(class) => *class,
                 None => {
                     let class = self.add_class(pod, namespace, key.2.clone(), ports, host);
+                    self.classes[class.index()].node = key.5.node.map(str::to_owned);
                     known.insert(key, class);
                     class
                 }
@@ -216,6 +232,7 @@ impl PodClasses {
             workload_number: 0,
             labels,
             ports,
+            node: None,
         });
         id
     }
@@ -267,6 +284,24 @@ impl PodClasses {
         ids.filter(|id| !self.classes[id.index()].host_network)
     }
 
+    /// Returns the addresses of the nodes that a rule matches, seen from the pods of `class`.
+    pub(super) fn near_addresses(&self, class: ClassId, nodes: NearNodes) -> AddressSet {
+        if nodes == NearNodes::default() {
+            return AddressSet::default();
+        }
+        let own = self.classes[class.index()].node.as_ref();
+        let chosen = self.node_addresses.iter().filter(|(name, _)| {
+            if own == Some(*name) {
+                nodes.own
+            } else {
+                nodes.others
+            }
+        });
+        chosen
+            .flat_map(|(_, addresses)| addresses.iter().copied())
+            .collect()
+    }
+
     /// Returns every address of the families in use.
     pub(super) fn everywhere(&self) -> AddressSet {
         match (self.families.v4, self.families.v6) {
@@ -296,6 +331,24 @@ impl PodClasses {
             .flatten()
             .filter(|port| port.protocol == protocol && port.name.as_deref() == Some(name));
         ConnectionSet::of(protocol, ports.map(|port| port.number).collect())
+    }
+}
+
+/// Where a pod is, as far as some policy reads it.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Spot<'a> {
+    /// Which blocks its addresses are in.
+    blocks: Vec<bool>,
+    node: Option<&'a str>,
+}
+
+impl<'a> Spot<'a> {
+    fn of(pod: &'a Pod, keys: &PodKeys<'_>) -> Spot<'a> {
+        let has = |block: &AddressSet| pod.addresses.iter().any(|one| block.contains(*one));
+        Spot {
+            blocks: keys.blocks.iter().map(has).collect(),
+            node: pod.node.as_deref().filter(|_| keys.nodes),
+        }
     }
 }
 

@@ -1,9 +1,12 @@
 //! The inventory itself: the indices over everything a snapshot held.
 
-use super::{AddressBook, Namespace, Node, Pod, Service, ToldAddresses, Workload, WorkloadId};
+use super::{
+    AddressBook, Namespace, Node, OtherKinds, Pod, Service, ToldAddresses, Workload, WorkloadId,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 /// The range of node ports where nothing says another one (`--service-node-port-range`).
 const NODE_PORTS: RangeInclusive<u16> = 30_000..=32_767;
@@ -36,6 +39,8 @@ pub struct Inventory {
     pub told_addresses: ToldAddresses,
     /// Who owns an address at a time.
     pub addresses: AddressBook,
+    /// The policies of other kinds that are in force.
+    pub other_kinds: Arc<OtherKinds>,
 }
 
 impl Inventory {

@@ -7,6 +7,7 @@ use crate::kubernetes::{
 };
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg_net::Timestamp;
+use nanoseg_policy_kinds::OtherKindPolicy;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -46,9 +47,12 @@ pub struct Objects {
     pub jobs: Vec<Job>,
     pub cron_jobs: Vec<CronJob>,
     pub network_policies: Vec<NetworkPolicy>,
+    /// Policies of other kinds that are judged.
+    pub other_kinds: Vec<OtherKindPolicy>,
     /// Of trivy-operator's VulnerabilityReport objects.
     pub scans: Vec<ImageScan>,
-    /// Policies of kinds that nanoseg does not judge; they are counted in `skipped` too.
+    /// Policies that nanoseg does not judge, or not all of: those of kinds that it does not judge are counted in `skipped`
+    /// too.
     pub not_judged: Vec<OtherPolicy>,
     /// What the snapshots say themselves that they lack.
     pub gaps: Vec<SnapshotGap>,
@@ -83,6 +87,7 @@ impl Objects {
             + self.jobs.len()
             + self.cron_jobs.len()
             + self.network_policies.len()
+            + self.other_kinds.len()
             + self.scans.len()
     }
 }

@@ -14,6 +14,8 @@ pub struct OtherPolicy {
     pub name: String,
     /// The file it was read from.
     pub file: String,
+    /// What of it is not judged; empty if none of it is.
+    pub fields: Vec<String>,
     /// Its content, to compare two of them.
     content: Value,
 }
@@ -95,9 +97,16 @@ impl OtherPolicy {
 
     /// Reads an object of such a kind; `None` for other kinds.
     pub fn of_object(kind: &str, group: &str, object: &Value) -> Option<OtherPolicy> {
-        if !is_policy(kind, group) {
-            return None;
-        }
+        is_policy(kind, group).then(|| OtherPolicy::with_fields(kind, group, object, Vec::new()))
+    }
+
+    /// Names an object of which some fields are not judged.
+    pub fn with_fields(
+        kind: &str,
+        group: &str,
+        object: &Value,
+        fields: Vec<String>,
+    ) -> OtherPolicy {
         let text = |field: &str| {
             let value = object.get("metadata").and_then(|meta| meta.get(field));
             value
@@ -105,7 +114,7 @@ impl OtherPolicy {
                 .filter(|text| !text.is_empty())
         };
         let name = text("name").unwrap_or("(no name)");
-        Some(OtherPolicy {
+        OtherPolicy {
             kind: kind_name(kind, group),
             name: if is_cluster_wide(kind, group, text("namespace")) {
                 name.to_owned()
@@ -113,11 +122,12 @@ impl OtherPolicy {
                 format!("{}/{name}", text("namespace").unwrap_or("default"))
             },
             file: String::new(),
+            fields,
             content: ["spec", "specs"]
                 .map(|field| object.get(field).cloned().unwrap_or_default())
                 .into_iter()
                 .collect(),
-        })
+        }
     }
 
     /// Returns true if both have the same content, whatever files they come from.
@@ -130,6 +140,16 @@ impl fmt::Display for OtherPolicy {
     /// `CiliumNetworkPolicy shop/web`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.kind, self.name)
+    }
+}
+
+impl OtherPolicy {
+    /// What of it is not judged, as a clause behind its name; empty if none of it is judged.
+    pub fn fields_text(&self) -> String {
+        if self.fields.is_empty() {
+            return String::new();
+        }
+        format!(": {}", self.fields.join(", "))
     }
 }
 

@@ -44,6 +44,15 @@ pub(super) fn of_pods(inventory: &Inventory, pods: BTreeSet<usize>) -> Inventory
                 .cloned(),
         );
     }
+    // Policies of other kinds speak of nodes, Services and outside addresses as well.
+    if !inventory.other_kinds.policies.is_empty() {
+        small.other_kinds = inventory.other_kinds.clone();
+        small.nodes = inventory.nodes.clone();
+        small.namespaces = inventory.namespaces.clone();
+        small.services = inventory.services.clone();
+        small.api_server = inventory.api_server.clone();
+        small.pod_ranges = inventory.pod_ranges.clone();
+    }
     small
 }
 

@@ -332,6 +332,7 @@ impl Cache {
             all.map(|pod| Pod::clone(pod)).collect()
         };
         Objects {
+            other_kinds: Vec::new(),
             not_judged: Vec::new(),
             gaps: Vec::new(),
             remarks: Vec::new(),
