@@ -45,6 +45,22 @@ fn policy(rng: &mut Rng, rules: Rules, index: usize, priority: u16) -> Value {
     })
 }
 
+/// Makes a peer. With Cilium namespaces alone, by a selector that asks for no label, are more than pods
+/// (`a_selector_of_namespaces_that_asks_for_no_label_is_everybody_in_cilium`).
+fn peer(rng: &mut Rng, rules: Rules) -> Value {
+    let mut peer = pods(rng, rules);
+    let asks_for_none =
+        |one: &Value| one["operator"] == "NotIn" || one["operator"] == "DoesNotExist";
+    if let Some(expressions) = peer.pointer_mut("/namespaces/matchExpressions")
+        && expressions
+            .as_array()
+            .is_some_and(|all| all.iter().any(asks_for_none))
+    {
+        peer["namespaces"]["matchLabels"] = json!({"kubernetes.io/metadata.name": "n1"});
+    }
+    peer
+}
+
 /// Makes what selects pods: all of some namespaces, or some.
 fn pods(rng: &mut Rng, rules: Rules) -> Value {
     let namespaces = selector(rng, rules);
@@ -55,19 +71,17 @@ fn pods(rng: &mut Rng, rules: Rules) -> Value {
 }
 
 fn rule(rng: &mut Rng, rules: Rules, side: &str) -> Value {
-    let mut rule = json!({"action": one(rng, &["Accept", "Deny", "Pass"])});
+    let mut rule = json!({"action": one(rng, &["Accept", "Deny", "Deny", "Pass"])});
     let mut peers = Vec::new();
     for _ in 0..1 + rng.usize(0..2) {
         let networks = side == "to" && often(rng, 30);
         peers.push(if networks {
             json!({"networks": [one(rng, &NETWORKS), "192.0.2.0/24"]})
         } else {
-            pods(rng, rules)
+            peer(rng, rules)
         });
     }
-    if often(rng, 80) {
-        rule[side] = peers.into();
-    }
+    rule[side] = peers.into();
     if often(rng, 60) {
         let named = rules.named_egress_ports || side == "from";
         let count = 1 + rng.usize(0..2);

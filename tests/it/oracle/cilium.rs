@@ -1,7 +1,9 @@
 //! github.com/cilium/cilium v1.20.2, `pkg/policy`: what the agent computes for each endpoint on its node. An ipBlock
 //! matches no pod there, and no node unless `policy-cidr-match-mode` says so.
 
+use super::admin_policies::cluster_network_policies;
 use super::case::{Case, Probe};
+use super::cilium_policies::cilium_policies;
 use super::cluster::{Shape, cluster};
 use super::compare::{Judge, Plan, compare};
 use super::network_policies::{Rules, policies};
@@ -9,6 +11,15 @@ use super::ours::Ours;
 use fastrand::Rng;
 use nanoseg::evaluate::HostNetwork;
 use serde_json::{Value, json};
+
+const RULES: Rules = Rules {
+    not_in: true,
+    ipv6: true,
+    named_ports_to_blocks: true,
+    named_egress_ports: true,
+    // pkg/k8s/network_policy.go, ParseNetworkPolicy: rules count whatever `policyTypes` says.
+    idle_rules: false,
+};
 
 fn make(rng: &mut Rng) -> Case {
     let ipv6 = rng.bool();
@@ -21,14 +32,7 @@ fn make(rng: &mut Rng) -> Case {
         // pkg/types/portmap.go, NamedPortMap: a name has one port.
         one_protocol_each_name: true,
     };
-    let rules = Rules {
-        not_in: true,
-        ipv6,
-        named_ports_to_blocks: true,
-        named_egress_ports: true,
-        // pkg/k8s/network_policy.go, ParseNetworkPolicy: rules count whatever `policyTypes` says.
-        idle_rules: false,
-    };
+    let rules = Rules { ipv6, ..RULES };
     let mut case = cluster(rng, shape);
     case.policies = policies(rng, rules);
     case
@@ -52,6 +56,10 @@ fn judge(case: &Case) -> Judge {
     let all = Ours::new(case, HostNetwork::Exact);
     let nodes = Ours::new(&for_nodes(case), HostNetwork::Exact);
     let ends = case.pods.len() + case.outside.len();
+    let denies = case
+        .policies
+        .iter()
+        .any(|policy| policy["apiVersion"] == "cilium.io/v2");
     // With its addresses as labels, the host is one identity still: what matches one of them matches all.
     let others: Vec<Vec<usize>> = (0..ends).map(|end| ends_of_same_node(case, end)).collect();
     let node_of: Vec<Option<String>> = case.pods.iter().map(|pod| Some(pod.node.clone())).collect();
@@ -60,15 +68,18 @@ fn judge(case: &Case) -> Judge {
         .collect();
     Box::new(move |client, server, probe: Probe| {
         if own[client].is_none() && own[server].is_none() {
-            return all.allows(client, server, probe);
+            return Some(all.allows(client, server, probe));
         }
         let on_own_node = own[server].is_some() && node_of.get(client) == Some(&own[server]);
-        if on_own_node {
-            return others[server]
-                .iter()
-                .any(|server| nodes.allows(client, *server, probe));
+        let from_own_node = own[client].is_some() && node_of.get(server) == Some(&own[client]);
+        if from_own_node && denies {
+            return None; // `a_deny_rule_of_cilium_holds_for_the_own_node_too`
         }
-        nodes.allows(client, server, probe)
+        if on_own_node {
+            let mut addresses = others[server].iter();
+            return Some(addresses.any(|server| nodes.allows(client, *server, probe)));
+        }
+        Some(nodes.allows(client, server, probe))
     })
 }
 
@@ -126,6 +137,65 @@ fn cilium_and_the_evaluator_say_the_same_of_network_policies() {
 #[test]
 fn cilium_whose_blocks_match_nodes_and_the_evaluator_say_the_same() {
     let make = &make_matching_nodes;
+    compare(&Plan {
+        oracle: "cilium-policy",
+        make,
+        judge: &judge,
+        explain: &explain,
+    });
+}
+
+/// ClusterNetworkPolicies of both tiers around NetworkPolicies.
+fn make_with_admin_policies(rng: &mut Rng) -> Case {
+    let mut case = make(rng);
+    let mut admin = cluster_network_policies(rng, RULES);
+    if rng.bool() {
+        case.policies.clear();
+    } else {
+        // `an_accept_of_the_baseline_opens_what_a_network_policy_closes_in_cilium`
+        case.policies.truncate(2);
+        let baseline = admin
+            .iter_mut()
+            .filter(|one| one["spec"]["tier"] == "Baseline");
+        baseline.for_each(deny_instead);
+    }
+    case.policies.extend(admin);
+    case
+}
+
+fn deny_instead(policy: &mut Value) {
+    for field in ["/spec/ingress", "/spec/egress"] {
+        let rules = policy.pointer_mut(field).and_then(Value::as_array_mut);
+        for rule in rules.into_iter().flatten() {
+            if rule["action"] == "Accept" {
+                rule["action"] = "Deny".into();
+            }
+        }
+    }
+}
+
+/// Cilium's own kinds, some beside NetworkPolicies.
+fn make_with_cilium_policies(rng: &mut Rng) -> Case {
+    let mut case = make(rng);
+    case.policies.truncate(usize::from(rng.bool()));
+    case.policies.extend(cilium_policies(rng));
+    case
+}
+
+#[test]
+fn cilium_and_the_evaluator_say_the_same_of_cluster_network_policies() {
+    let make = &make_with_admin_policies;
+    compare(&Plan {
+        oracle: "cilium-policy",
+        make,
+        judge: &judge,
+        explain: &explain,
+    });
+}
+
+#[test]
+fn cilium_and_the_evaluator_say_the_same_of_its_own_policies() {
+    let make = &make_with_cilium_policies;
     compare(&Plan {
         oracle: "cilium-policy",
         make,

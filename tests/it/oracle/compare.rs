@@ -13,8 +13,9 @@ const PAIRS_OF_A_CASE: usize = 60;
 
 const SEED: u64 = 20_261_130;
 
-/// What the evaluator says of one probe of one pair, of ends by their indices.
-pub type Judge = Box<dyn Fn(usize, usize, Probe) -> bool>;
+/// What the evaluator says of one probe of one pair, of ends by their indices; `None` where the oracle is known to say
+/// otherwise.
+pub type Judge = Box<dyn Fn(usize, usize, Probe) -> Option<bool>>;
 
 /// How the evaluator is asked, with what is known of the oracle.
 pub struct Plan<'a> {
@@ -86,7 +87,8 @@ fn difference(plan: &Plan<'_>, case: &Case, theirs: &[u8]) -> Option<((usize, us
         .iter()
         .flat_map(|pair| case.probes.iter().map(move |probe| (*pair, *probe)));
     let mut differing = asked.zip(theirs).filter(|((pair, probe), theirs)| {
-        **theirs != b'?' && judge(pair.0, pair.1, *probe) != (**theirs == b'1')
+        **theirs != b'?'
+            && judge(pair.0, pair.1, *probe).is_some_and(|ours| ours != (**theirs == b'1'))
     });
     differing
         .next()

@@ -35,7 +35,7 @@ fn make(rng: &mut Rng) -> Case {
 fn judge(case: &Case) -> Judge {
     let ours = Ours::new(case, HostNetwork::Exact);
     Box::new(move |client, server, probe: Probe| {
-        ours.allows_with_pods_in_blocks(client, server, probe)
+        Some(ours.allows_with_pods_in_blocks(client, server, probe))
     })
 }
 

@@ -40,7 +40,7 @@ fn make(rng: &mut Rng) -> Case {
 
 fn judge(case: &Case) -> Judge {
     let ours = Ours::new(case, HostNetwork::LikePods);
-    Box::new(move |client, server, probe| ours.allows(client, server, probe))
+    Box::new(move |client, server, probe| Some(ours.allows(client, server, probe)))
 }
 
 #[test]

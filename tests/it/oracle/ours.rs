@@ -5,6 +5,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg::evaluate::{Evaluation, HostNetwork, PeerRef};
 use nanoseg::inventory::{Inventory, Objects, OwnerRule};
 use nanoseg::net::{ConnectionSet, Direction};
+use nanoseg::policy_kinds::{OtherKind, OtherKindPolicy};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 
@@ -19,13 +20,9 @@ pub struct Ours {
 impl Ours {
     pub fn new(case: &Case, host_network: HostNetwork) -> Ours {
         let inventory = inventory(case);
-        let policies: Vec<NetworkPolicy> = case
-            .policies
-            .iter()
-            .map(|policy| serde_json::from_value(policy.clone()).unwrap())
-            .collect();
+        let (network, _) = by_kind(case);
         let evaluation =
-            Evaluation::new(&inventory, &policies, host_network).expect("valid policies");
+            Evaluation::new(&inventory, &network, host_network).expect("valid policies");
         let indices = 0..case.pods.len() + case.outside.len();
         let addresses = indices.clone().map(|index| match case.end(index) {
             End::Pod(pod) if !pod.host_network => pod.addresses.clone(),
@@ -114,6 +111,24 @@ fn end(inventory: &Inventory, end: End<'_>) -> PeerRef {
     }
 }
 
+/// The policies that are NetworkPolicies, and the others.
+fn by_kind(case: &Case) -> (Vec<NetworkPolicy>, Vec<OtherKindPolicy>) {
+    let (mut network, mut others) = (Vec::new(), Vec::new());
+    for policy in &case.policies {
+        let [kind, version] = ["kind", "apiVersion"].map(|field| policy[field].as_str().unwrap());
+        let (group, _) = version.split_once('/').expect("a group");
+        match OtherKind::of(kind, group) {
+            None => network.push(object(policy.clone())),
+            Some(kind) => {
+                let read = OtherKindPolicy::read(kind, policy).expect("a policy");
+                assert!(read.unknown.is_empty(), "{:?} of {policy}", read.unknown);
+                others.push(read.policy);
+            }
+        }
+    }
+    (network, others)
+}
+
 fn inventory(case: &Case) -> Inventory {
     let mut objects = Objects::default();
     for one in &case.namespaces {
@@ -147,6 +162,7 @@ fn inventory(case: &Case) -> Inventory {
                        "hostIP": host},
         })));
     }
+    objects.other_kinds = by_kind(case).1;
     Inventory::build(&objects, OwnerRule::Literal).0
 }
 

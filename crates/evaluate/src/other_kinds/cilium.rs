@@ -44,6 +44,15 @@ fn label(key: &str) -> (&str, &str) {
     key.split_once(':').unwrap_or(("any", key))
 }
 
+/// A CiliumNetworkPolicy is for its own namespace: Cilium replaces another one in the selector of its endpoints
+/// (`ParseToCiliumRule`).
+fn forget_namespace(selector: &mut LabelSelector) {
+    let is_namespace = |key: &str| label(key) == ("k8s", NAMESPACE_LABEL);
+    if let Some(labels) = &mut selector.match_labels {
+        labels.retain(|key, _| !is_namespace(key));
+    }
+}
+
 /// The other ends that a rule names, of both directions.
 #[derive(Default)]
 struct Ends<'a> {
@@ -124,7 +133,10 @@ impl Resolver<'_> {
 
     fn cilium_rule(&mut self, path: &str, rule: &CiliumRule, head: &Head) -> Policy {
         let namespace = head.namespace.as_deref();
-        let selector = rule.endpoint_selector.clone().unwrap_or_default();
+        let mut selector = rule.endpoint_selector.clone().unwrap_or_default();
+        if namespace.is_some() {
+            forget_namespace(&mut selector);
+        }
         let selected = self.classes(|pod| {
             namespace.is_none_or(|name| pod.namespace == name) && self.selects(&selector, pod)
         });
