@@ -33,6 +33,7 @@ pub use malformed::Malformed;
 pub use settings::WatchSettings;
 
 use super::departed::Departure;
+use super::other_kinds::list_other_kinds;
 use crate::inventory::Objects;
 use crate::inventory::kubernetes::{Namespace, Pod};
 use crate::net::Timestamp;
@@ -60,6 +61,14 @@ impl Watches {
         cache.restore(settings.restored);
         let mut tasks = JoinSet::new();
         follow::follow_all(&client, &cache, &mut tasks);
+        let (others, every) = (cache.clone(), cache.limit());
+        tasks.spawn(async move {
+            // There are few, and they change seldom: they are listed again and again.
+            loop {
+                others.put_others(list_other_kinds(&client).await);
+                tokio::time::sleep(every).await;
+            }
+        });
         let expiring = cache.clone();
         tasks.spawn(async move { expiring.expire_for_ever().await });
         Watches {

@@ -7,8 +7,9 @@
 use super::super::pod_classes::PodKeys;
 use super::super::rule_terms::{Action, NearNodes};
 use super::super::rules::{Policy, Rule};
+use super::names::fqdn_matches;
 use super::ports::{PROTOCOLS, PortList};
-use super::{Head, Peers, Resolver, block};
+use super::resolver::{Head, Peers, Resolver, block};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use nanoseg_inventory::Pod;
 use nanoseg_net::{AddressSet, Protocol};
@@ -399,35 +400,4 @@ fn cilium_ports(ends: &Ends<'_>) -> PortList {
         }
     }
     list
-}
-
-/// Source: Cilium 1.20, `pkg/fqdn/matchpattern`: `*` stands for characters of one label, `**.` for labels, and `*` alone
-/// for every name.
-fn fqdn_matches(wanted: &CiliumFqdn, name: &str) -> bool {
-    let clean = |text: &str| text.trim_end_matches('.').to_ascii_lowercase();
-    if let Some(exact) = wanted.match_name.as_deref().filter(|text| !text.is_empty()) {
-        return clean(exact) == name;
-    }
-    let Some(pattern) = wanted.match_pattern.as_deref().map(clean) else {
-        return false;
-    };
-    match pattern.strip_prefix("**.") {
-        _ if pattern == "*" => true,
-        Some(rest) => name
-            .match_indices('.')
-            .any(|(at, _)| glob(rest, &name[at + 1..])),
-        None => glob(&pattern, name),
-    }
-}
-
-/// `*` stands for any characters but dots.
-fn glob(pattern: &str, text: &str) -> bool {
-    let Some((before, rest)) = pattern.split_once('*') else {
-        return pattern == text;
-    };
-    let Some(tail) = text.strip_prefix(before) else {
-        return false;
-    };
-    let end = tail.find('.').unwrap_or(tail.len());
-    (0..=end).any(|at| tail.is_char_boundary(at) && glob(rest, &tail[at..]))
 }
