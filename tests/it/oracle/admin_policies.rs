@@ -29,7 +29,7 @@ fn policy(rng: &mut Rng, rules: Rules, index: usize, priority: u16) -> Value {
     let mut spec = json!({
         "tier": one(rng, &["Admin", "Admin", "Baseline"]),
         "priority": priority,
-        "subject": pods(rng, rules),
+        "subject": if rng.bool() { json!({"namespaces": {}}) } else { pods(rng, rules) },
     });
     for (field, side) in [("ingress", "from"), ("egress", "to")] {
         if often(rng, 70) {
@@ -82,7 +82,7 @@ fn rule(rng: &mut Rng, rules: Rules, side: &str) -> Value {
         });
     }
     rule[side] = peers.into();
-    if often(rng, 60) {
+    if often(rng, 45) {
         let named = rules.named_egress_ports || side == "from";
         let count = 1 + rng.usize(0..2);
         rule["protocols"] = (0..count).map(|_| protocol(rng, named)).collect();
@@ -100,4 +100,62 @@ fn protocol(rng: &mut Rng, named: bool) -> Value {
         _ => json!({"destinationPort": {"number": one(rng, &PORTS)}}),
     };
     json!({one(rng, &["tcp", "udp", "sctp"]): port})
+}
+
+/// Returns the AdminNetworkPolicy or BaselineAdminNetworkPolicy that says the same (`apis/v1alpha1` of network-policy-api).
+pub fn as_admin_network_policy(policy: &Value) -> Value {
+    let is_admin = policy["spec"]["tier"] == "Admin";
+    let mut spec = json!({"subject": policy["spec"]["subject"]});
+    if is_admin {
+        spec["priority"] = policy["spec"]["priority"].clone();
+    }
+    for field in ["ingress", "egress"] {
+        let rules = policy["spec"][field].as_array().into_iter().flatten();
+        let rules: Vec<Value> = rules.map(as_older_rule).collect();
+        if !rules.is_empty() {
+            spec[field] = rules.into();
+        }
+    }
+    let name = if is_admin {
+        policy["metadata"]["name"].clone()
+    } else {
+        json!("default")
+    };
+    json!({
+        "apiVersion": "policy.networking.k8s.io/v1alpha1",
+        "kind": if is_admin { "AdminNetworkPolicy" } else { "BaselineAdminNetworkPolicy" },
+        "metadata": {"name": name},
+        "spec": spec,
+    })
+}
+
+fn as_older_rule(rule: &Value) -> Value {
+    let mut older = rule.clone();
+    if older["action"] == "Accept" {
+        older["action"] = "Allow".into();
+    }
+    let rule = older.as_object_mut().expect("a rule");
+    if let Some(Value::Array(protocols)) = rule.remove("protocols") {
+        let ports = protocols.iter().map(as_older_port).collect();
+        rule.insert("ports".into(), ports);
+    }
+    older
+}
+
+fn as_older_port(protocol: &Value) -> Value {
+    let all = protocol.as_object().expect("a protocol");
+    let (name, ports) = all.iter().next().expect("a protocol");
+    if name == "destinationNamedPort" {
+        return json!({"namedPort": ports});
+    }
+    let name = name.to_uppercase();
+    let port = &ports["destinationPort"];
+    if let Some(number) = port.get("number") {
+        return json!({"portNumber": {"protocol": name, "port": number}});
+    }
+    let (start, end) = match port.get("range") {
+        Some(range) => (range["start"].clone(), range["end"].clone()),
+        None => (json!(1), json!(65535)),
+    };
+    json!({"portRange": {"protocol": name, "start": start, "end": end}})
 }

@@ -1,7 +1,7 @@
 //! github.com/cilium/cilium v1.20.2, `pkg/policy`: what the agent computes for each endpoint on its node. An ipBlock
 //! matches no pod there, and no node unless `policy-cidr-match-mode` says so.
 
-use super::admin_policies::cluster_network_policies;
+use super::admin_policies::{as_admin_network_policy, cluster_network_policies};
 use super::case::{Case, Probe};
 use super::cilium_policies::cilium_policies;
 use super::cluster::{Shape, cluster};
@@ -56,10 +56,6 @@ fn judge(case: &Case) -> Judge {
     let all = Ours::new(case, HostNetwork::Exact);
     let nodes = Ours::new(&for_nodes(case), HostNetwork::Exact);
     let ends = case.pods.len() + case.outside.len();
-    let denies = case
-        .policies
-        .iter()
-        .any(|policy| policy["apiVersion"] == "cilium.io/v2");
     // With its addresses as labels, the host is one identity still: what matches one of them matches all.
     let others: Vec<Vec<usize>> = (0..ends).map(|end| ends_of_same_node(case, end)).collect();
     let node_of: Vec<Option<String>> = case.pods.iter().map(|pod| Some(pod.node.clone())).collect();
@@ -71,10 +67,6 @@ fn judge(case: &Case) -> Judge {
             return Some(all.allows(client, server, probe));
         }
         let on_own_node = own[server].is_some() && node_of.get(client) == Some(&own[server]);
-        let from_own_node = own[client].is_some() && node_of.get(server) == Some(&own[client]);
-        if from_own_node && denies {
-            return None; // `a_deny_rule_of_cilium_holds_for_the_own_node_too`
-        }
         if on_own_node {
             let mut addresses = others[server].iter();
             return Some(addresses.any(|server| nodes.allows(client, *server, probe)));
@@ -157,19 +149,18 @@ fn make_with_admin_policies(rng: &mut Rng) -> Case {
         let baseline = admin
             .iter_mut()
             .filter(|one| one["spec"]["tier"] == "Baseline");
-        baseline.for_each(deny_instead);
+        baseline.for_each(|one| replace_action(one, "Accept", "Deny"));
     }
     case.policies.extend(admin);
     case
 }
 
-fn deny_instead(policy: &mut Value) {
+fn replace_action(policy: &mut Value, action: &str, by: &str) {
     for field in ["/spec/ingress", "/spec/egress"] {
         let rules = policy.pointer_mut(field).and_then(Value::as_array_mut);
-        for rule in rules.into_iter().flatten() {
-            if rule["action"] == "Accept" {
-                rule["action"] = "Deny".into();
-            }
+        let rules = rules.into_iter().flatten();
+        for rule in rules.filter(|rule| rule["action"] == action) {
+            rule["action"] = by.into();
         }
     }
 }
@@ -202,4 +193,44 @@ fn cilium_and_the_evaluator_say_the_same_of_its_own_policies() {
         judge: &judge,
         explain: &explain,
     });
+}
+
+/// The same with AdminNetworkPolicies and one BaselineAdminNetworkPolicy for the evaluator; Cilium reads them as
+/// ClusterNetworkPolicies, which have replaced them and mean the same.
+#[test]
+fn cilium_and_the_evaluator_say_the_same_of_admin_network_policies() {
+    compare(&Plan {
+        oracle: "cilium-policy",
+        make: &make_with_older_admin_policies,
+        judge: &|case| judge(&with_admin_network_policies(case)),
+        explain: &|case, pair, probe| explain(&with_admin_network_policies(case), pair, probe),
+    });
+}
+
+/// No more than the older kinds can say: one policy of the baseline, without `Pass`.
+fn make_with_older_admin_policies(rng: &mut Rng) -> Case {
+    let mut case = make_with_admin_policies(rng);
+    let is_baseline = |policy: &Value| policy["spec"]["tier"] == "Baseline";
+    let first = case.policies.iter().position(is_baseline);
+    let mut index = 0..;
+    case.policies.retain(|policy| {
+        let here = index.next();
+        !is_baseline(policy) || here == first
+    });
+    let baseline = case
+        .policies
+        .iter_mut()
+        .filter(|policy| is_baseline(policy));
+    baseline.for_each(|policy| replace_action(policy, "Pass", "Deny"));
+    case
+}
+
+fn with_admin_network_policies(case: &Case) -> Case {
+    let mut case = case.clone();
+    for policy in &mut case.policies {
+        if policy["kind"] == "ClusterNetworkPolicy" {
+            *policy = as_admin_network_policy(policy);
+        }
+    }
+    case
 }

@@ -187,3 +187,70 @@ fn a_named_port_to_an_address_is_not_judged_by_np_guard() {
     }));
     differ("netpol-analyzer", case, (0, 2), '?', '1');
 }
+
+/// A ClusterNetworkPolicy beside the policies of a case.
+fn admin(tier: &str, ingress: Value) -> Value {
+    json!({
+        "apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy",
+        "metadata": {"name": "admin"},
+        "spec": {"tier": tier, "priority": 1, "subject": {"namespaces": {}}, "ingress": [ingress]},
+    })
+}
+
+/// pkg/policy/repository.go, computePolicyEnforcementAndRules: what no rule allows is denied at the very end, after the
+/// baseline. The API: "v1.NetworkPolicy always makes a final decision for selected pods".
+#[test]
+fn an_accept_of_the_baseline_opens_what_a_network_policy_closes_in_cilium() {
+    let mut case = case(json!({"podSelector": {}, "policyTypes": ["Ingress"]}));
+    let accept = json!({"action": "Accept", "from": [{"namespaces": {}}]});
+    case.policies.push(admin("Baseline", accept));
+    differ("cilium-policy", case, (0, 1), '1', '0');
+}
+
+/// pkg/k8s/cluster_network_policy.go, ParseClusterNetworkPolicy: the selector of `namespaces` is not confined to pods, so that
+/// `NotIn` and `DoesNotExist` match nodes and the world as well. The API: `namespaces` selects pods.
+#[test]
+fn a_selector_of_namespaces_that_asks_for_no_label_is_everybody_in_cilium() {
+    let mut case = case(
+        json!({"podSelector": {"matchLabels": {"app": "nobody"}}, "policyTypes": ["Ingress"]}),
+    );
+    let none = json!({"matchExpressions": [{"key": "no", "operator": "DoesNotExist"}]});
+    let deny = json!({"action": "Deny", "from": [{"namespaces": none}]});
+    case.policies.push(admin("Admin", deny));
+    differ("cilium-policy", case.clone(), (0, 1), '0', '0');
+    differ("cilium-policy", case.clone(), (2, 1), '0', '1');
+    differ("cilium-policy", case, (4, 1), '0', '1');
+}
+
+/// pkg/policy/repository.go, computePolicyEnforcementAndRules: the own node is allowed by a rule of the lowest tier.
+#[test]
+fn a_deny_rule_of_cilium_holds_for_the_own_node_too() {
+    let mut case = case(json!({"podSelector": {}, "policyTypes": ["Ingress"]}));
+    differ("cilium-policy", case.clone(), (4, 1), '1', '1');
+    case.policies.push(json!({
+        "apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy",
+        "metadata": {"namespace": "shop", "name": "deny"},
+        "spec": {"endpointSelector": {}, "ingressDeny": [{"toPorts": [{"ports": [{"port": "80"}]}]}]},
+    }));
+    differ("cilium-policy", case.clone(), (4, 1), '0', '0');
+    case.probes[0].port = 81;
+    differ("cilium-policy", case, (4, 1), '1', '1');
+}
+
+/// pkg/k8s/apis/cilium.io/utils/utils.go, ParseToCiliumRule: another namespace in the selector of a policy's own endpoints is
+/// replaced by the policy's.
+#[test]
+fn a_policy_of_cilium_is_for_its_own_namespace_whatever_its_selector_says() {
+    let mut case = case(
+        json!({"podSelector": {"matchLabels": {"app": "nobody"}}, "policyTypes": ["Ingress"]}),
+    );
+    case.policies.push(json!({
+        "apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy",
+        "metadata": {"namespace": "shop", "name": "deny"},
+        "spec": {
+            "endpointSelector": {"matchLabels": {"k8s:io.kubernetes.pod.namespace": "other"}},
+            "ingress": [{"fromEntities": ["none"]}],
+        },
+    }));
+    differ("cilium-policy", case, (0, 1), '0', '0');
+}
