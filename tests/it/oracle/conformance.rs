@@ -3,7 +3,7 @@
 
 use super::case::Case;
 use super::ours::Ours;
-use super::program::built;
+use crate::support::go::built;
 use nanoseg::evaluate::HostNetwork;
 use serde::Deserialize;
 use std::io::{BufRead, BufReader, Write};

@@ -1,12 +1,10 @@
 //! An oracle as a running process: built once from tests/go, a case in on a line, an answer out on a line.
 
 use super::case::Case;
+use crate::support::go::built;
 use serde::Deserialize;
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::{LazyLock, Mutex};
 
 /// Answers cases until it is dropped.
 pub struct Oracle {
@@ -67,45 +65,5 @@ impl Drop for Oracle {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
-    }
-}
-
-/// Returns the program, which is built once in a run. Go's own cache makes this fast.
-pub fn built(name: &'static str) -> Option<PathBuf> {
-    static BUILT: LazyLock<Mutex<BTreeMap<&'static str, Result<PathBuf, String>>>> =
-        LazyLock::new(Mutex::default);
-    // One build at a time: the programs have most of their packages in common.
-    let mut all = BUILT.lock().expect("no build has panicked");
-    match all.entry(name).or_insert_with(|| build(name)) {
-        Ok(program) => Some(program.clone()),
-        Err(reason) => {
-            let required = std::env::var("NANOSEG_REQUIRE_ALL").is_ok_and(|value| value == "1");
-            assert!(!required, "tests/go/{name}: {reason}");
-            eprintln!("skipped: needs go and the modules of tests/go/{name}: {reason}");
-            None
-        }
-    }
-}
-
-fn build(name: &str) -> Result<PathBuf, String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let program = root.join("target/go").join(name);
-    let build = Command::new("go")
-        .args(["build", "-o"])
-        .arg(&program)
-        .arg(".")
-        .current_dir(root.join("tests/go").join(name))
-        // Checksums are in go.sum. Without C the packages are those of tests/cluster/components.
-        .envs([
-            ("GOFLAGS", "-mod=readonly -buildvcs=false"),
-            ("CGO_ENABLED", "0"),
-        ])
-        .env("GONOSUMDB", "github.com/np-guard/*")
-        .output()
-        .map_err(|error| error.to_string())?;
-    if build.status.success() {
-        Ok(program)
-    } else {
-        Err(String::from_utf8_lossy(&build.stderr).into_owned())
     }
 }
