@@ -11,6 +11,7 @@
 mod admin_policies;
 mod case;
 mod cilium;
+mod cilium_examples;
 mod cilium_policies;
 mod cluster;
 mod compare;

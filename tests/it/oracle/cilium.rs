@@ -52,7 +52,7 @@ fn matches_nodes(case: &Case) -> bool {
         .is_some_and(|modes| modes.contains(&"nodes".into()))
 }
 
-fn judge(case: &Case) -> Judge {
+pub fn judge(case: &Case) -> Judge {
     let all = Ours::new(case, HostNetwork::Exact);
     let nodes = Ours::new(&for_nodes(case), HostNetwork::Exact);
     let ends = case.pods.len() + case.outside.len();

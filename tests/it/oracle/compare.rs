@@ -36,39 +36,54 @@ fn number(name: &str) -> Option<u64> {
 
 /// Compares as many pairs as are wanted. Panics with the smallest case that it finds at the first difference.
 pub fn compare(plan: &Plan<'_>) {
-    let Some(mut oracle) = Oracle::start(plan.oracle) else {
-        return;
-    };
     let wanted = number("NANOSEG_ORACLE_PAIRS").map_or(PAIRS, |wanted| wanted as usize);
     let seed = number("NANOSEG_ORACLE_SEED").unwrap_or(SEED);
-    let (mut pairs, mut verdicts, mut allowed, mut not_judged) = (0, 0, 0, 0);
-    let mut cases = 0;
-    while pairs < wanted {
-        let mut rng = Rng::with_seed(seed.wrapping_add(cases));
+    let mut pairs = 0;
+    let cases = (0..).map(|index| {
+        let mut rng = Rng::with_seed(seed.wrapping_add(index));
         let mut case = (plan.make)(&mut rng);
         rng.shuffle(&mut case.pairs);
         case.pairs.truncate(PAIRS_OF_A_CASE);
+        case
+    });
+    compare_cases(
+        plan,
+        cases.take_while(|case| {
+            let more = pairs < wanted;
+            pairs += case.pairs.len();
+            more
+        }),
+    );
+}
+
+/// Compares all pairs of some cases.
+pub fn compare_cases(plan: &Plan<'_>, cases: impl Iterator<Item = Case>) {
+    let Some(mut oracle) = Oracle::start(plan.oracle) else {
+        return;
+    };
+    let (mut count, mut pairs, mut verdicts, mut allowed, mut not_judged) = (0, 0, 0, 0, 0);
+    for case in cases {
         let theirs = oracle.ask(&case).unwrap_or_else(|error| {
             panic!(
-                "{} cannot judge case {cases} of seed {seed}: {error}\n{}",
+                "{} cannot judge case {count}: {error}\n{}",
                 plan.oracle,
                 text(&case)
             )
         });
         if difference(plan, &case, &theirs).is_some() {
-            fail(plan, &mut oracle, case, seed.wrapping_add(cases));
+            fail(plan, &mut oracle, case, count);
         }
-        cases += 1;
+        count += 1;
         pairs += case.pairs.len();
         verdicts += theirs.len();
         allowed += theirs.iter().filter(|one| **one == b'1').count();
         not_judged += theirs.iter().filter(|one| **one == b'?').count();
     }
     println!(
-        "{}: {cases} cases, {pairs} pairs, {verdicts} verdicts ({allowed} allowed, {not_judged} not judged), all equal",
+        "{}: {count} cases, {pairs} pairs, {verdicts} verdicts ({allowed} allowed, {not_judged} not judged), all equal",
         plan.oracle
     );
-    // Random policies that allow or deny everything would show nothing.
+    // Policies that allow or deny everything would show nothing.
     assert!(
         allowed * 10 > verdicts && allowed * 10 < verdicts * 9,
         "{allowed} of {verdicts}"
@@ -95,7 +110,7 @@ fn difference(plan: &Plan<'_>, case: &Case, theirs: &[u8]) -> Option<((usize, us
         .map(|((pair, probe), theirs)| (pair, probe, *theirs))
 }
 
-fn fail(plan: &Plan<'_>, oracle: &mut Oracle, mut case: Case, seed: u64) -> ! {
+fn fail(plan: &Plan<'_>, oracle: &mut Oracle, mut case: Case, index: usize) -> ! {
     let mut still = |case: &Case| {
         let theirs = oracle.ask(case).ok()?;
         difference(plan, case, &theirs)
@@ -125,7 +140,7 @@ fn fail(plan: &Plan<'_>, oracle: &mut Oracle, mut case: Case, seed: u64) -> ! {
     }
     let (pair, probe, theirs) = still(&case).expect("a difference");
     panic!(
-        "seed {seed}: {} to {} {} {}: {} says {}\n{}\n{}",
+        "case {index}: {} to {} {} {}: {} says {}\n{}\n{}",
         case.name(pair.0),
         case.name(pair.1),
         probe.protocol,
