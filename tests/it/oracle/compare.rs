@@ -17,13 +17,15 @@ const SEED: u64 = 20_261_130;
 /// otherwise.
 pub type Judge = Box<dyn Fn(usize, usize, Probe) -> Option<bool>>;
 
+/// Explains the evaluator's verdict in the message of a failure.
+pub type Explain<'a> = dyn Fn(&Case, (usize, usize), Probe) -> String + 'a;
+
 /// How the evaluator is asked, with what is known of the oracle.
 pub struct Plan<'a> {
     pub oracle: &'static str,
     pub make: &'a dyn Fn(&mut Rng) -> Case,
     pub judge: &'a dyn Fn(&Case) -> Judge,
-    /// Explains the evaluator's verdict in the message of a failure.
-    pub explain: &'a dyn Fn(&Case, (usize, usize), Probe) -> String,
+    pub explain: &'a Explain<'a>,
 }
 
 fn number(name: &str) -> Option<u64> {
