@@ -97,6 +97,7 @@ fn ground(options: &Options, workloads: usize) -> Result<(Ground, Vec<NetworkPol
         &ground.requirements,
         &ground.workloads,
         &nanoseg::graph::OpenDirections::default(),
+        &nanoseg::graph::DnsEvidence::default(),
         &Default::default(),
     );
     let policies = synthesis.policies.into_iter().map(|one| one.policy);

@@ -1,8 +1,9 @@
 //! `nanoseg generate`: policies, proof and report from observed traffic.
 
+use super::dialect::DialectArg;
+use super::network_plugin::NetworkPluginArgs;
 use super::notices::Stderr;
 use super::risk::RiskArgs;
-use super::service_enforcement::ServiceEnforcementArgs;
 use super::traffic::{GraphArgs, ObservationArgs};
 use super::{exit, terminal};
 use crate::finding::Severity;
@@ -59,8 +60,15 @@ pub struct Args {
     /// Who may call a public entry: a workload that clients on the internet call, and new ones keep coming.
     #[arg(long, value_enum, value_name = "WHO", default_value_t = PublicEntry::Seen)]
     public_entry: PublicEntry,
+    /// The kind of policy to write.
+    #[arg(long, value_enum, value_name = "KIND", default_value_t = DialectArg::Kubernetes)]
+    dialect: DialectArg,
+    /// With --dialect cilium: write *.DOMAIN where a workload looked up and calls at least so many names right below a
+    /// domain (2 or more; default: every name by itself).
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(2..))]
+    name_patterns: Option<u16>,
     #[command(flatten)]
-    service_enforcement: ServiceEnforcementArgs,
+    network_plugin: NetworkPluginArgs,
     #[command(flatten)]
     risk: RiskArgs,
     /// What to print to stdout.
@@ -109,6 +117,9 @@ Examples:
     hubble observe --since 24h -o jsonpb > flows.json
     nanoseg generate --flows flows.json --cluster cluster.yaml
 
+  On Cilium, with entities for nodes and the API server, and names for servers outside:
+    nanoseg generate --capture caps/ --cluster cluster.yaml --dialect cilium
+
   Approved images, and a vulnerability scan of an image that runs:
     trivy image -f json -o scans/web.json registry.example/shop/web:1.4
     nanoseg generate --capture caps/ --cluster cluster.yaml \\
@@ -123,20 +134,24 @@ Exit codes: 0 proven sound; 1 sound, but with findings of severity error or exce
 
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let read = args.captures.read(&Stderr::new())?;
+    let read = args
+        .captures
+        .read(args.network_plugin.profile(), &Stderr::new())?;
     let options = Options {
         graph: args.graph.options(),
         synthesis: SynthesisOptions {
             max_addresses: args.max_addresses,
             range_threshold: args.range_threshold,
             include_unobserved: args.include_unobserved,
+            dialect: args.dialect.into(),
+            name_patterns: args.name_patterns.map(usize::from),
         },
         public_entry: args.public_entry.into(),
         isolation: IsolationOptions {
             partial_view: args.isolate_partial_view,
             unattributed: args.isolate_anyway,
         },
-        enforcement: args.service_enforcement.everywhere(),
+        enforcement: args.network_plugin.everywhere(),
         scope: Scope {
             namespaces: args.namespace.iter().cloned().collect(),
             excluded: args.exclude_namespace.iter().cloned().collect(),
@@ -164,18 +179,12 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         &options,
     )
     .context("failed to judge the policies")?;
-    let mut findings = read.findings;
-    findings.extend(pipeline::plugin_findings(
-        &generated.synthesis,
-        &read.inventory,
-        read.plugin,
-    ));
     let run = pipeline::build_report(
         &generated,
         ReportInputs {
             inputs: read.inputs,
             skipped: read.skipped,
-            findings,
+            findings: read.findings,
             output: Some(args.out.display().to_string()),
         },
     );

@@ -1,6 +1,7 @@
 //! An evaluation: a set of policies, resolved over the pods of an inventory.
 
 use super::address_map::AddressMap;
+use super::cluster_blocks::cluster_blocks;
 use super::connection_set_pool::SetId;
 use super::other_kinds::{Resolver, network_sets, pod_keys};
 use super::pod_classes::{ClassId, HostNetwork, PodClass, PodClasses};
@@ -36,8 +37,9 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// Resolves `policies` over the pods of `inventory`, current, past and expected ones. The policies of other kinds
-    /// that are in force there ([`Inventory::other_kinds`]) take part.
+    /// Resolves `policies` over the pods of `inventory`, current, past and expected ones, as the cluster's network
+    /// plugin honours them (rule: plugin-is-part-of-the-model). The policies of other kinds that are in force there
+    /// ([`Inventory::other_kinds`]) take part.
     ///
     /// # Errors
     /// A policy that the API server would refuse, named with the field.
@@ -64,7 +66,12 @@ impl Evaluation {
             policies.into_iter().chain(in_force).collect();
         let mut symbols = Symbols::default();
         let keys = pod_keys(&all);
-        let pod_classes = PodClasses::build(inventory, &keys, host_network, &mut symbols);
+        let network = all.iter().filter_map(|(policy, _)| match policy {
+            PolicyRef::Network(policy) => Some(*policy),
+            PolicyRef::Other(_) => None,
+        });
+        let blocks = cluster_blocks(inventory, network);
+        let pod_classes = PodClasses::build(inventory, &keys, host_network, &mut symbols, blocks);
         let mut names = Names::default();
         let (tiers, places) = arrange(&all);
         let mut resolver = Resolver {

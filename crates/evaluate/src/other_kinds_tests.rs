@@ -175,6 +175,18 @@ fn entities_of_cilium_are_nodes_pods_and_the_rest() {
 }
 
 #[test]
+fn the_subject_of_a_policy_with_a_namespace_is_always_of_that_namespace() {
+    let found = cilium(
+        "{endpointSelector: {matchLabels: {app: db, 'k8s:io.kubernetes.pod.namespace': ops}}, ingress: [{}]}",
+    );
+    assert_eq!(allowed(&found, WEB, DB), "No Connections");
+    let reserved = "{endpointSelector: {matchLabels: {app: web}}, egress: [{toEndpoints: [{matchLabels: {'reserved:host': ''}}]}]}";
+    let found = cilium(reserved);
+    assert!(!to_address(&found, WEB, "192.168.0.1").is_empty());
+    assert!(to_address(&found, WEB, "192.168.0.2").is_empty());
+}
+
+#[test]
 fn a_block_of_cilium_matches_neither_nodes_nor_pods() {
     let found = clusterwide(
         "{endpointSelector: {matchLabels: {app: web}}, egress: [{toCIDRSet: [{cidr: 0.0.0.0/0, except: [10.0.0.0/8]}]}]}",

@@ -43,8 +43,31 @@ pub struct PodClass {
     pub(super) labels: Labels,
     /// The index of its named ports in [`PodClasses::port_lists`].
     pub(super) ports: u32,
+    /// The ipBlocks that match its pods, as indices into [`PodClasses::pod_blocks`].
+    pub(super) blocks: Vec<u32>,
     /// The node of its pods, if some policy tells the node of a pod from others.
     pub(super) node: Option<String>,
+}
+
+/// By what two classes differ.
+#[derive(PartialEq, Eq, Hash)]
+struct ClassKey<'a> {
+    workload: &'a WorkloadId,
+    namespace: NamespaceId,
+    labels: Labels,
+    ports: u32,
+    host: bool,
+    blocks: Vec<u32>,
+    spot: Spot<'a>,
+}
+
+/// What the network plugin lets ipBlocks match of the cluster.
+#[derive(Debug, Default)]
+pub(super) struct Blocks {
+    /// What no block matches.
+    pub unmatched: AddressSet,
+    /// The blocks that match pods.
+    pub of_pods: Vec<AddressSet>,
 }
 
 /// What some policy reads of pods.
@@ -89,6 +112,12 @@ pub struct PodClasses {
     members_with: FxHashMap<(NamespaceId, Symbol, Symbol), Vec<ClassId>>,
     /// The number of classes that pod selectors can match.
     pub(super) selectable: usize,
+    /// What no ipBlock matches: the addresses of nodes, with some network plugins.
+    pub(super) unmatched: AddressSet,
+    /// The ipBlocks that match some pod, each once, if the network plugin lets them.
+    pub(super) pod_blocks: Vec<AddressSet>,
+    /// The network plugin enforces rules for SCTP.
+    pub(super) sctp: bool,
 }
 
 /// The address families in use.
@@ -101,14 +130,20 @@ pub(super) struct Families {
 impl PodClasses {
     /// Groups the pods of `inventory`, current, past and expected, into classes. Two pods of a workload are
     /// in different classes only if they differ in a label of `keys` (the keys that some policy reads), in
-    /// their named ports, or in hostNetwork.
+    /// their named ports, in hostNetwork, or in which of `blocks` match them.
     pub(super) fn build(
         inventory: &Inventory,
         keys: &PodKeys<'_>,
         host_network: HostNetwork,
         symbols: &mut Symbols,
+        blocks: Blocks,
     ) -> PodClasses {
-        let mut pod_classes = PodClasses::default();
+        let mut pod_classes = PodClasses {
+            unmatched: blocks.unmatched,
+            pod_blocks: blocks.of_pods,
+            sctp: inventory.network_plugin.behaviour().sctp,
+            ..PodClasses::default()
+        };
         pod_classes.add_namespaces(inventory, symbols);
         pod_classes.add_classes(inventory, keys, host_network, symbols);
         for (number, classes) in pod_classes.workloads.values().enumerate() {
@@ -164,8 +199,7 @@ impl PodClasses {
         symbols: &mut Symbols,
     ) {
         let mut lists: FxHashMap<Vec<ContainerPort>, u32> = FxHashMap::default();
-        let mut known: FxHashMap<(&WorkloadId, NamespaceId, Labels, u32, bool, Spot), ClassId> =
-            FxHashMap::default();
+        let mut known: FxHashMap<ClassKey, ClassId> = FxHashMap::default();
         for (index, pod) in inventory.pods.iter().enumerate() {
             let Some(namespace) = self.namespaces.get(&pod.namespace).copied() else {
                 continue;
@@ -181,13 +215,19 @@ impl PodClasses {
                 .iter()
                 .filter(|(key, _)| keys.labels.contains(key.as_str()));
             let labels = intern(labels.map(|(k, v)| (k.as_str(), v.as_str())), symbols);
-            let spot = Spot::of(pod, keys);
-            let key = (&pod.workload, namespace, labels, ports, host, spot);
+            let key = ClassKey {
+                workload: &pod.workload,
+                namespace,
+                labels,
+                ports,
+                host,
+                blocks: self.blocks_of(pod),
+                spot: Spot::of(pod, keys),
+            };
             let class = match known.get(&key) {
                 Some(class) => *class,
                 None => {
-                    let class = self.add_class(pod, namespace, key.2.clone(), ports, host);
-                    self.classes[class.index()].node = key.5.node.map(str::to_owned);
+                    let class = self.add_class(&key);
                     known.insert(key, class);
                     class
                 }
@@ -201,40 +241,55 @@ impl PodClasses {
         }
     }
 
-    fn add_class(
-        &mut self,
-        pod: &Pod,
-        namespace: NamespaceId,
-        labels: Labels,
-        ports: u32,
-        host_network: bool,
-    ) -> ClassId {
+    /// The blocks that match every address of a pod. One that matches only some of them allows too little to count.
+    fn blocks_of(&self, pod: &Pod) -> Vec<u32> {
+        let matches = |block: &AddressSet| {
+            !pod.addresses.is_empty() && pod.addresses.iter().all(|one| block.contains(*one))
+        };
+        let blocks = (0..).zip(&self.pod_blocks);
+        blocks
+            .filter(|(_, block)| matches(block))
+            .map(|(index, _)| index)
+            .collect()
+    }
+
+    fn add_class(&mut self, key: &ClassKey) -> ClassId {
         let id = ClassId(self.classes.len() as u32);
-        if !host_network {
+        if !key.host {
             self.selectable += 1;
-            self.members[namespace.0 as usize].push(id);
-            for (key, value) in &labels {
+            self.members[key.namespace.0 as usize].push(id);
+            for (label, value) in &key.labels {
                 self.members_with
-                    .entry((namespace, *key, *value))
+                    .entry((key.namespace, *label, *value))
                     .or_default()
                     .push(id);
             }
         }
         self.workloads
-            .entry(pod.workload.clone())
+            .entry(key.workload.clone())
             .or_default()
             .push(id);
-        let workload = pod.workload.clone();
         self.classes.push(PodClass {
-            workload,
-            host_network,
+            workload: key.workload.clone(),
+            host_network: key.host,
             pods: Vec::new(),
             workload_number: 0,
-            labels,
-            ports,
-            node: None,
+            labels: key.labels.clone(),
+            ports: key.ports,
+            blocks: key.blocks.clone(),
+            node: key.spot.node.map(str::to_owned),
         });
         id
+    }
+
+    /// Returns the classes whose pods an ipBlock matches, ascending; none with network plugins that match no pods so.
+    pub(super) fn classes_in(&self, block: &AddressSet) -> Vec<ClassId> {
+        let index = self.pod_blocks.iter().position(|one| one == block);
+        let Some(index) = index.map(|index| index as u32) else {
+            return Vec::new();
+        };
+        let matched = |id: &ClassId| self.classes[id.index()].blocks.contains(&index);
+        self.selectable_classes().filter(matched).collect()
     }
 
     pub(super) fn namespace(&self, name: &str) -> Option<NamespaceId> {

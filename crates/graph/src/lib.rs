@@ -13,6 +13,8 @@
 
 mod attribute;
 mod build;
+mod dns_drift;
+mod dns_evidence;
 mod edge;
 mod edge_key;
 mod end_nodes;
@@ -46,6 +48,10 @@ mod unguarded;
 mod vantage;
 
 pub use build::{Built, GraphOptions, build, build_after, build_attempts};
+pub use dns_drift::{
+    DRIFT_BATCH, MAX_DRIFT_PER_NAME, MAX_DRIFT_PER_WORKLOAD, NameDrift, NameDrifts,
+};
+pub use dns_evidence::DnsEvidence;
 pub use edge::{Edge, Evidence, Lesson};
 pub use edge_key::EdgeKey;
 pub use findings::{METADATA, is_private};
@@ -58,13 +64,15 @@ pub use learning_progress::{Asked, Missing, Progress};
 pub use lesson::Tally;
 pub use lookups::ImpliedLookups;
 pub use nanoseg_flow::Views;
-pub use open_directions::{IsolationOptions, OpenDirections, OpenReason, UnattributedTraffic};
+pub use nanoseg_plugin::EnforcedPorts;
+pub use open_directions::{
+    IsolationOptions, NotHonoured, NotHonouredNeed, OpenDirections, OpenReason,
+    UnattributedTraffic, WhyNotHonoured,
+};
 pub use outside_blocks::beyond_bound;
 pub use peer::Peer;
 pub use public_entry::{PublicEntry, PublicEntryChoice, public_entries, public_entry_findings};
-pub use requirement::{
-    End, Requirement, Requiring, ServiceEnforcement, ServiceEnforcements, requirements,
-};
+pub use requirement::{End, Requirement, Requiring, ServiceEnforcements, requirements};
 pub use sightings::{Corroboration, MAX_OBSERVERS, Outcome, Sightings, latest};
 pub use stored_edge::StoredEdge;
 pub use unattributed::{Unattributed, UnattributedReason};

@@ -3,6 +3,7 @@
 use super::{
     AddressBook, Namespace, Node, OtherKinds, Pod, Service, ToldAddresses, Workload, WorkloadId,
 };
+use nanoseg_plugin::{ClusterPlugin, Profile};
 use nanoseg_policy_kinds::OtherKindPolicy;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +38,8 @@ pub struct Inventory {
     pub partial: bool,
     /// The range of node ports where the API server's arguments say it.
     pub node_ports: Option<RangeInclusive<u16>>,
+    /// Which network plugin enforces policies (rule: plugin-is-part-of-the-model).
+    pub network_plugin: ClusterPlugin,
     /// What agents told of their nodes' own addresses.
     pub told_addresses: ToldAddresses,
     /// Who owns an address at a time.
@@ -46,6 +49,13 @@ pub struct Inventory {
 }
 
 impl Inventory {
+    /// Takes another network plugin than the one that the objects show, if an operator says one.
+    pub fn take_network_plugin(&mut self, said: Option<Profile>) {
+        if let Some(profile) = said {
+            self.network_plugin = ClusterPlugin::said(profile);
+        }
+    }
+
     /// The workloads of one namespace, in order.
     pub fn workloads_of(&self, namespace: &str) -> impl Iterator<Item = &Workload> {
         let first = WorkloadId {

@@ -16,6 +16,7 @@
 //! Refused: keeping fields of an object that are not used (`trim`), and reporting changes of such fields.
 
 mod cache;
+mod configuration;
 mod follow;
 mod freshness;
 mod ingest;
@@ -61,16 +62,17 @@ impl Watches {
         cache.restore(settings.restored);
         let mut tasks = JoinSet::new();
         follow::follow_all(&client, &cache, &mut tasks);
-        let (others, every) = (cache.clone(), cache.limit());
+        let (lister, others, every) = (client.clone(), cache.clone(), cache.limit());
         tasks.spawn(async move {
             // There are few, and they change seldom: they are listed again and again.
             loop {
-                others.put_others(list_other_kinds(&client).await);
+                others.put_others(list_other_kinds(&lister).await);
                 tokio::time::sleep(every).await;
             }
         });
         let expiring = cache.clone();
         tasks.spawn(async move { expiring.expire_for_ever().await });
+        tasks.spawn(configuration::follow(client, cache.clone()));
         Watches {
             cache,
             _tasks: tasks,

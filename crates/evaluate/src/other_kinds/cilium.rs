@@ -33,25 +33,32 @@ pub(super) fn note_keys<'a>(policy: &'a CiliumPolicy, keys: &mut PodKeys<'a>) {
             let all = super::super::selector::keys(selector);
             keys.labels.extend(all.map(|key| label(key).1));
         }
-        let from = ingress.flat_map(|rule| rule.from_entities.iter().flatten());
-        let to = egress.flat_map(|rule| rule.to_entities.iter().flatten());
-        let mut entities = from.chain(to);
-        keys.nodes |= entities.any(|entity| entity == "host" || entity == "remote-node");
+        let from = ingress.map(|rule| (&rule.from_entities, &rule.from_endpoints));
+        let to = egress.map(|rule| (&rule.to_entities, &rule.to_endpoints));
+        keys.nodes |= from.chain(to).any(|(entities, endpoints)| {
+            let has = |entity: &str| names_entity(entities, endpoints, entity);
+            has("host") != has("remote-node")
+        });
     }
+}
+
+/// Returns true if a rule names an entity, by its name or its reserved label.
+fn names_entity(
+    entities: &Option<Vec<String>>,
+    endpoints: &Option<Vec<LabelSelector>>,
+    entity: &str,
+) -> bool {
+    let mut labels = endpoints
+        .iter()
+        .flatten()
+        .flat_map(super::super::selector::keys);
+    entities.iter().flatten().any(|one| one == entity)
+        || labels.any(|key| label(key) == ("reserved", entity))
 }
 
 /// The source and the name of a label of a selector.
 fn label(key: &str) -> (&str, &str) {
     key.split_once(':').unwrap_or(("any", key))
-}
-
-/// A CiliumNetworkPolicy is for its own namespace: Cilium replaces another one in the selector of its endpoints
-/// (`ParseToCiliumRule`).
-fn forget_namespace(selector: &mut LabelSelector) {
-    let is_namespace = |key: &str| label(key) == ("k8s", NAMESPACE_LABEL);
-    if let Some(labels) = &mut selector.match_labels {
-        labels.retain(|key, _| !is_namespace(key));
-    }
 }
 
 /// The other ends that a rule names, of both directions.
@@ -135,8 +142,11 @@ impl Resolver<'_> {
     fn cilium_rule(&mut self, path: &str, rule: &CiliumRule, head: &Head) -> Policy {
         let namespace = head.namespace.as_deref();
         let mut selector = rule.endpoint_selector.clone().unwrap_or_default();
-        if namespace.is_some() {
-            forget_namespace(&mut selector);
+        if namespace.is_some()
+            && let Some(labels) = &mut selector.match_labels
+        {
+            // Cilium replaces it by the namespace of the policy.
+            labels.remove(&format!("k8s:{NAMESPACE_LABEL}"));
         }
         let selected = self.classes(|pod| {
             namespace.is_none_or(|name| pod.namespace == name) && self.selects(&selector, pod)

@@ -4,7 +4,7 @@
 use crate::ip_blocks::ExcludedRanges;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use nanoseg_graph::{
-    End, Peer, PublicEntry, Requirement, Requiring, ServiceEnforcement, ServiceEnforcements,
+    End, EnforcedPorts, Peer, PublicEntry, Requirement, Requiring, ServiceEnforcements,
 };
 use nanoseg_inventory::Inventory;
 use nanoseg_net::AddressSet;
@@ -31,7 +31,8 @@ pub fn open_entry_requirements<'e>(
         let ranges = AddressSet::union_all(ranges.map(|(_, set)| set));
         let client = Peer::Outside(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let server = Peer::Workload(entry.workload.clone());
-        let before = enforcement.between(&client, &server) == ServiceEnforcement::BeforeTranslation;
+        let plugin = inventory.network_plugin.behaviour().ports;
+        let before = enforcement.between(&client, &server, plugin) == EnforcedPorts::Either;
         let more = entry.service_ports.iter().filter(|_| before).copied();
         all.extend(
             std::iter::once(entry.port)
@@ -64,7 +65,7 @@ fn families_of(inventory: &Inventory, entry: &PublicEntry) -> [bool; 2] {
 }
 
 /// Returns the whole families of which `addresses` has some.
-pub(super) fn families(addresses: &AddressSet) -> impl Iterator<Item = IpNet> + use<> {
+pub(in super::super) fn families(addresses: &AddressSet) -> impl Iterator<Item = IpNet> + use<> {
     let all = [AddressSet::all_v4(), AddressSet::all_v6()];
     let used = all.map(|family| !family.intersection(addresses).is_empty());
     let nets = FAMILIES.into_iter().zip(used);

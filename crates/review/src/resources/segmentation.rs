@@ -3,7 +3,7 @@
 use super::{SharedFindingLine, WaitingWorkload};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
 use kube_derive::CustomResource;
-use nanoseg_graph::ServiceEnforcement;
+use nanoseg_graph::EnforcedPorts;
 use nanoseg_record::Mode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -131,11 +131,11 @@ pub enum ServiceEnforcementMode {
     BeforeTranslation,
 }
 
-impl From<ServiceEnforcementMode> for ServiceEnforcement {
+impl From<ServiceEnforcementMode> for EnforcedPorts {
     fn from(mode: ServiceEnforcementMode) -> Self {
         match mode {
-            ServiceEnforcementMode::AfterTranslation => ServiceEnforcement::AfterTranslation,
-            ServiceEnforcementMode::BeforeTranslation => ServiceEnforcement::BeforeTranslation,
+            ServiceEnforcementMode::AfterTranslation => EnforcedPorts::Pod,
+            ServiceEnforcementMode::BeforeTranslation => EnforcedPorts::Either,
         }
     }
 }

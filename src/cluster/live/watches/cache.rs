@@ -7,7 +7,7 @@ use super::malformed::{Malformed, MalformedObjects};
 use super::store::{Key, key};
 use crate::cluster::live::departed::{Departed, Departure};
 use crate::inventory::Objects;
-use crate::inventory::kubernetes::Pod;
+use crate::inventory::kubernetes::{ConfigMap, Pod};
 use crate::net::Timestamp;
 use crate::policy_kinds::OtherKindPolicy;
 use std::any::Any;
@@ -37,6 +37,8 @@ pub struct Cache {
     malformed: Mutex<MalformedObjects>,
     /// Policies of other kinds, as they were listed last.
     others: Mutex<Objects>,
+    /// The configuration of the network plugin, which is read, not watched.
+    config_maps: Mutex<Vec<ConfigMap>>,
     pages: Semaphore,
     /// Everything that was in the cluster then has to be known soon.
     wanted: watch::Sender<Timestamp>,
@@ -71,6 +73,7 @@ impl Cache {
             objects: Mutex::new(None),
             malformed: Mutex::default(),
             others: Mutex::default(),
+            config_maps: Mutex::default(),
             pages: Semaphore::new(PAGES),
             wanted: watch::Sender::new(Timestamp::MIN),
         }
@@ -343,6 +346,20 @@ impl Cache {
         }
     }
 
+    /// Takes the configuration of the network plugin as it is now.
+    pub fn take_config_maps(&self, maps: Vec<ConfigMap>) {
+        let is_new = {
+            let mut known = lock(&self.config_maps);
+            let is_new = *known != maps;
+            *known = maps;
+            is_new
+        };
+        // Whose DaemonSet it configures.
+        if is_new {
+            self.bump(Kind::DaemonSet);
+        }
+    }
+
     pub fn objects(&self) -> Arc<Objects> {
         // Before the stores are read: what changes in between is read again next time.
         let generation = self.inventory_generation();
@@ -384,6 +401,7 @@ impl Cache {
             endpoints: Vec::new(),
             service_cidrs: Vec::new(),
             cilium_nodes: Vec::new(),
+            config_maps: lock(&self.config_maps).clone(),
             deployments: stores.deployments.copies(),
             replica_sets: stores.replica_sets.copies(),
             replication_controllers: Vec::new(),
