@@ -39,6 +39,7 @@ mod metrics;
 mod node;
 mod node_addresses;
 mod operator;
+mod oracle;
 mod page;
 mod places;
 mod plugins;

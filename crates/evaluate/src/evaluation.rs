@@ -189,8 +189,11 @@ impl Evaluation {
     /// own pods. For an end that is a hostNetwork pod the result is the union over its addresses. Between
     /// two addresses every connection is allowed, since policies apply to pods only.
     pub fn allowed(&self, client: PeerRef, server: PeerRef) -> ConnectionSet {
-        if client == server || self.is_own_node(client, server) {
+        if client == server {
             return ConnectionSet::all();
+        }
+        if self.is_own_node(client, server) {
+            return ConnectionSet::all().difference(&self.denied_to_own_node(client, server));
         }
         let egress = self.side(client, Direction::Egress, server);
         let ingress = self.side(server, Direction::Ingress, client);
