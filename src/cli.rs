@@ -22,6 +22,8 @@ mod exit;
 mod explain;
 mod generate;
 mod graph;
+#[cfg(feature = "cluster")]
+mod hubble_relay;
 mod notices;
 #[cfg(feature = "cluster")]
 mod observe;

@@ -4,6 +4,7 @@ mod backup;
 
 use super::access::AccessArgs;
 use super::ceilings::CeilingArgs;
+use super::hubble_relay::HubbleSourceArgs;
 use super::process::without_user;
 use super::receive::{NatsArgs, NatsStreamArgs};
 use super::risk::ApprovedArgs;
@@ -93,6 +94,9 @@ pub struct Args {
 
     #[command(flatten)]
     agents: AgentArgs,
+
+    #[command(flatten)]
+    hubble: HubbleSourceArgs,
 
     #[command(flatten)]
     election: ElectionArgs,
@@ -269,6 +273,7 @@ fn log_start(settings: &ControllerSettings) {
         token_audience = settings.token_audience,
         allow_unbound_agents = settings.allow_unbound_agents,
         nats = nats.map(|nats| without_user(&nats.servers)),
+        hubble = settings.hubble.as_ref().map(|hubble| &*hubble.relay.address),
         metrics_listen = %settings.metrics_listen,
         output = settings.output.as_ref().map(|path| path.display().to_string()),
         retention = format!("{}s", settings.retention.as_secs()),
@@ -305,6 +310,7 @@ fn settings(args: Args) -> anyhow::Result<ControllerSettings> {
         token_issuers: agents.token_issuer.into_iter().collect(),
         allow_unbound_agents: agents.allow_unbound_agents,
         nats: args.nats.settings(Some(args.nats_stream)),
+        hubble: args.hubble.source()?,
         metrics_listen: args.metrics_listen,
         lease_namespace: args.election.lease_namespace,
         lease_name: args.election.lease_name,

@@ -83,6 +83,7 @@ impl Receiver {
             authenticator,
             nats: settings.nats,
             nats_health: nats_health.clone(),
+            hubble: None,
             heard: None,
             now: || jiff::Timestamp::now().into(),
             connections: metrics.ports.clone(),

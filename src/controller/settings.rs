@@ -7,6 +7,7 @@ use crate::cluster::ConnectSettings;
 use crate::cluster::live::ConnectError;
 use crate::graph::ServiceEnforcement;
 use crate::listen::ServerTls;
+use crate::observe::hubble::HubbleSource;
 use crate::review::Ceilings;
 use crate::risk::Approved;
 use crate::store::{FlowStoreError, ReviewStoreError, StateLockError};
@@ -36,6 +37,8 @@ pub struct ControllerSettings {
     pub allow_unbound_agents: bool,
     /// Takes batches from NATS JetStream too.
     pub nats: Option<NatsSettings>,
+    /// Follows Hubble Relay too.
+    pub hubble: Option<HubbleSource>,
     pub metrics_listen: SocketAddr,
     pub lease_namespace: String,
     pub lease_name: String,

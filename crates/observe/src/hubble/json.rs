@@ -2,7 +2,8 @@
 //! exporter writes. Field names come as the .proto spells them or in camel case, enums as words or
 //! numbers, 64-bit numbers as strings; all are read.
 
-use super::flow::{DnsAnswer, HubbleFlow, Layer4, ReplyFlag};
+use super::drop_reason;
+use super::flow::{DnsAnswer, HubbleFlow, Layer4, PacketFate, ReplyFlag};
 use super::peer_labels::{EndpointFacts, build_label};
 use nanoseg_flow::TcpFlags;
 use nanoseg_net::{Timestamp, parse_address};
@@ -15,9 +16,40 @@ use std::net::{IpAddr, SocketAddr};
 pub enum HubbleLine {
     Flow(Box<HubbleFlow>),
     /// So many events were lost on their way.
-    Lost(u64),
+    Lost {
+        count: u64,
+        /// On this node, as far as it is said.
+        node: Option<NodeName>,
+    },
+    /// The state of nodes changed, as Relay sees them.
+    Nodes {
+        nodes: Vec<NodeName>,
+        /// Their events are seen from now on, or no more.
+        seen: bool,
+    },
     /// Nothing of a connection; the reason.
     Skipped(&'static str),
+}
+
+/// A node's name, and that of its cluster where it has one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NodeName {
+    pub cluster: Option<String>,
+    pub name: String,
+}
+
+impl NodeName {
+    /// Reads `NODE` or `CLUSTER/NODE`; `None` if there is none.
+    pub fn parse(text: &str) -> Option<NodeName> {
+        let (cluster, name) = match text.split_once('/') {
+            Some((cluster, name)) => (Some(cluster.to_owned()), name),
+            None => (None, text),
+        };
+        (!name.is_empty()).then(|| NodeName {
+            cluster,
+            name: name.to_owned(),
+        })
+    }
 }
 
 /// Why a line is no event.
@@ -41,7 +73,7 @@ pub(super) enum EnumValue {
 }
 
 impl EnumValue {
-    fn is(&self, word: &str, number: i64) -> bool {
+    pub(super) fn is(&self, word: &str, number: i64) -> bool {
         match self {
             EnumValue::Text(text) => text == word,
             EnumValue::Number(n) => *n == number,
@@ -65,7 +97,7 @@ struct RawLine {
     #[serde(alias = "lostEvents")]
     lost_events: Option<RawLost>,
     #[serde(alias = "nodeStatus")]
-    node_status: Option<IgnoredAny>,
+    node_status: Option<RawNodeStatus>,
     #[serde(alias = "agentEvent")]
     agent_event: Option<IgnoredAny>,
     #[serde(alias = "debugEvent")]
@@ -73,6 +105,15 @@ struct RawLine {
     #[serde(default, alias = "nodeName")]
     node_name: String,
     time: Option<jiff::Timestamp>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawNodeStatus {
+    #[serde(alias = "stateChange")]
+    state_change: EnumValue,
+    #[serde(alias = "nodeNames")]
+    node_names: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -86,6 +127,10 @@ struct RawLost {
 pub(super) struct RawFlow {
     pub time: Option<jiff::Timestamp>,
     pub verdict: EnumValue,
+    #[serde(alias = "dropReasonDesc")]
+    pub drop_reason_desc: EnumValue,
+    #[serde(alias = "dropReason")]
+    pub drop_reason: EnumValue,
     #[serde(alias = "IP")]
     pub ip: Option<RawIp>,
     pub l4: Option<RawLayer4>,
@@ -190,6 +235,8 @@ pub(super) struct RawService {
 #[serde(default)]
 pub(super) struct RawEventType {
     pub r#type: i64,
+    #[serde(alias = "subType")]
+    pub sub_type: i64,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -220,10 +267,14 @@ pub fn parse_line(text: &str) -> Result<HubbleLine, HubbleLineError> {
     let line: RawLine = serde_json::from_str(text).map_err(malformed)?;
     if let Some(lost) = line.lost_events {
         let count = lost.num_events_lost.number().unwrap_or(1);
-        return Ok(HubbleLine::Lost(count.unsigned_abs()));
+        return Ok(HubbleLine::Lost {
+            count: count.unsigned_abs(),
+            node: NodeName::parse(&line.node_name),
+        });
     }
-    if line.node_status.is_some() {
-        return Ok(HubbleLine::Skipped("hubble-node-status"));
+    if let Some(status) = line.node_status {
+        let connected = status.state_change.is("NODE_CONNECTED", 1);
+        return Ok(node_status(&status.node_names, connected));
     }
     if line.agent_event.is_some() || line.debug_event.is_some() {
         return Ok(HubbleLine::Skipped("hubble-agent-event"));
@@ -239,7 +290,17 @@ pub fn parse_line(text: &str) -> Result<HubbleLine, HubbleLineError> {
     flow.parse()
 }
 
+/// Relay's word about nodes.
+pub(super) fn node_status(names: &[String], connected: bool) -> HubbleLine {
+    let nodes = names.iter().filter_map(|name| NodeName::parse(name));
+    HubbleLine::Nodes {
+        nodes: nodes.collect(),
+        seen: connected,
+    }
+}
+
 /// Event types and the one flow type that is no packet (cilium: pkg/monitor/api/types.go, flow.proto).
+const DROP: i64 = 1;
 const TRACE: i64 = 4;
 const POLICY_VERDICT: i64 = 5;
 const SOCK: i64 = 3;
@@ -275,14 +336,13 @@ impl RawFlow {
             return Err(missing("port"));
         }
         let time: Timestamp = self.time.ok_or(missing("time"))?.into();
-        let node = self.node_name.split_once('/');
-        let node = node.map_or(self.node_name.as_str(), |(_, node)| node);
+        let node = NodeName::parse(&self.node_name);
         Ok(HubbleLine::Flow(Box::new(HubbleFlow {
             time,
             ends,
             layer4,
             reply: self.reply(),
-            dropped: self.verdict.is("DROPPED", 2) || self.verdict.is("ERROR", 3),
+            fate: self.fate(),
             layer7: self.l7.is_some(),
             point: self.point(),
             labels: [&self.source, &self.destination]
@@ -291,8 +351,31 @@ impl RawFlow {
                 .map(|s| s.as_ref()?.parse()),
             dns: self.l7.as_ref().and_then(RawLayer7::answer),
             names: [self.source_names, self.destination_names],
-            node: Some(node.to_owned()).filter(|node| !node.is_empty()),
+            cluster: node.as_ref().and_then(|node| node.cluster.clone()),
+            node: node.map(|node| node.name),
         })))
+    }
+
+    fn fate(&self) -> PacketFate {
+        if self.verdict.is("AUDIT", 4) {
+            return PacketFate::Audited;
+        }
+        if self.verdict.is("ERROR", 3) {
+            return PacketFate::Lost;
+        }
+        if !self.verdict.is("DROPPED", 2) {
+            return PacketFate::Passed;
+        }
+        let sub_type = self.event_type.as_ref().filter(|of| of.r#type == DROP);
+        let reasons = [
+            drop_reason::number(&self.drop_reason_desc),
+            drop_reason::number(&self.drop_reason),
+            sub_type.map(|of| of.sub_type).filter(|reason| *reason != 0),
+        ];
+        match reasons.into_iter().flatten().next() {
+            Some(reason) if !drop_reason::is_of_policy(reason) => PacketFate::Lost,
+            _ => PacketFate::Denied,
+        }
     }
 
     /// The cluster of the node that saw it, where its name has one.
