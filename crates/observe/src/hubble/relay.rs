@@ -1,9 +1,11 @@
 //! Hubble's events by its API: Relay, which reports all nodes of a cluster, or one node's Cilium agent.
 
 mod follower;
+mod node_events;
 mod nodes;
 
-pub use nodes::{HubbleNodes, NodeObservations};
+pub use node_events::NodeObservations;
+pub use nodes::HubbleNodes;
 
 use super::counters::HubbleCounters;
 use super::receiver::{Event, HubbleReceiver};

@@ -1,109 +1,25 @@
-//! Relay as the source of a whole cluster: what each node saw, apart, and for which time it saw anything
-//! (rule: relay-speaks-for-its-nodes).
+//! Relay as the source of a whole cluster.
 
-use super::super::counters::{HubbleCounters, add};
-use super::super::events::EventCollector;
-use super::super::flow::HubbleFlow;
-use super::super::json::{HubbleLine, HubbleLineError, NodeName};
-use super::super::receiver::{Event, QUEUE, SETTLE};
-use super::super::scope::{OneCluster, strip_names};
-use super::super::table::HubbleLimits;
-use super::{Following, HubbleSource};
-use crate::{Clock, LiveError};
-use nanoseg_flow::{CollectorLimits, Loss, Observations};
-use nanoseg_net::{SECOND, Timestamp};
-use std::collections::BTreeMap;
+use super::super::counters::HubbleCounters;
+use super::super::receiver::{QUEUE, SETTLE};
+use super::node_events::{NodeEvents, NodeObservations};
+use super::{Following, HubbleSource, cannot};
+use crate::{Clock, LiveError, Urgency};
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
-/// As many nodes as Kubernetes supports. What others see is counted as lost.
-const MAX_NODES: usize = 5_000;
-/// Connections held at once for all nodes together, about 500 bytes each: 64 MiB.
-const MAX_CONNECTIONS: usize = 1 << 17;
-/// However many nodes there are, each holds so many.
-const LEAST_CONNECTIONS: usize = 64;
-/// How long a node may be silent until it is said that it saw nothing, in nanoseconds.
-const SILENCE: i64 = 30 * SECOND;
-/// After so long out of sight a node is forgotten, in nanoseconds.
-const GONE: i64 = 600 * SECOND;
-
-/// What one node saw.
-#[derive(Debug)]
-pub struct NodeObservations {
-    pub node: Arc<str>,
-    /// From when until when Relay told what it sees.
-    pub span: (Timestamp, Timestamp),
-    pub seen: Observations,
-}
-
 /// Follows Relay on its own thread, and reconnects without end.
 #[derive(Debug)]
 pub struct HubbleNodes {
-    events: Receiver<Event>,
-    counters: Arc<HubbleCounters>,
-    cluster: OneCluster,
-    nodes: BTreeMap<Arc<str>, Node>,
+    address: String,
+    events: Receiver<super::Event>,
+    nodes: NodeEvents,
     clock: Clock,
     settled: Instant,
     /// Ends the thread when it is dropped.
     _following: Following,
-}
-
-/// A node of which Relay told.
-#[derive(Debug)]
-struct Node {
-    seen: EventCollector,
-    /// Since when what it saw is to be told.
-    since: Timestamp,
-    /// When Relay lost sight of it; `None` while it sees it.
-    left: Option<Timestamp>,
-}
-
-impl Node {
-    fn new(now: Timestamp) -> Node {
-        let records = CollectorLimits {
-            max_records: 1 << 13,
-            max_known_edges: 1 << 12,
-            ..CollectorLimits::default()
-        };
-        Node {
-            seen: EventCollector::new(HubbleLimits::default(), records),
-            since: now,
-            left: None,
-        }
-    }
-
-    /// Relay sees it.
-    fn enter(&mut self, now: Timestamp) {
-        if self.left.take().is_some() {
-            self.since = now;
-        }
-    }
-
-    /// Relay lost sight of it.
-    fn leave(&mut self, now: Timestamp) {
-        self.left = self.left.or(Some(now));
-    }
-
-    /// What it saw since the last call, if there is anything to tell.
-    fn take(&mut self, name: &Arc<str>, now: Timestamp, last: bool) -> Option<NodeObservations> {
-        let until = self.left.unwrap_or(now);
-        let seen = self.seen.take();
-        let is_due = match self.left {
-            Some(_) => self.since < until,
-            None => last || until.since(self.since) >= SILENCE,
-        };
-        if seen.is_empty() && !is_due {
-            return None;
-        }
-        let since = std::mem::replace(&mut self.since, until);
-        Some(NodeObservations {
-            node: Arc::clone(name),
-            span: (since.min(until), until),
-            seen,
-        })
-    }
 }
 
 impl HubbleNodes {
@@ -113,13 +29,13 @@ impl HubbleNodes {
     /// As [`super::HubbleRelay::open`].
     pub fn open(source: HubbleSource, counters: Arc<HubbleCounters>) -> Result<Self, LiveError> {
         let HubbleSource { relay, cluster } = source;
+        let address = relay.address.clone();
         let (out, events) = sync_channel(QUEUE);
         let following = Following::start(relay, None, Arc::clone(&counters), out)?;
         Ok(HubbleNodes {
+            address,
             events,
-            counters,
-            cluster: OneCluster::new(cluster),
-            nodes: BTreeMap::new(),
+            nodes: NodeEvents::new(cluster, counters),
             clock: Clock::start(),
             settled: Instant::now(),
             _following: following,
@@ -134,158 +50,39 @@ impl HubbleNodes {
         let mut patience = patience;
         for _ in 0..QUEUE {
             match self.events.recv_timeout(patience) {
-                Ok(event) => self.ingest(event)?,
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+                Ok(event) => self.nodes.ingest(event, self.clock.now())?,
+                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Disconnected) => {
+                    let ended = io::Error::other("its thread ended");
+                    return Err(cannot(&self.address, None, ended));
+                }
             }
             patience = Duration::ZERO;
-            if self.nodes.values().any(|node| node.seen.is_full()) {
+            if self.nodes.is_full() {
                 break;
             }
         }
         if self.settled.elapsed() >= SETTLE {
             self.settled = Instant::now();
-            let now = self.clock.now();
-            self.nodes
-                .values_mut()
-                .for_each(|node| node.seen.settle(now));
+            self.nodes.settle(self.clock.now());
         }
         Ok(())
     }
 
     /// How soon what was seen should be taken.
-    pub fn urgency(&self) -> crate::Urgency {
-        let urgencies = self.nodes.values().map(|node| node.seen.urgency());
-        urgencies.max().unwrap_or(crate::Urgency::None)
+    pub fn urgency(&self) -> Urgency {
+        self.nodes.urgency()
     }
 
     /// Removes and returns what each node saw since the last call. A node that saw nothing is left out for half a minute.
     /// `last`: nothing more is taken.
     pub fn take(&mut self, last: bool) -> Vec<NodeObservations> {
         self.clock.check_step();
-        let now = self.clock.to_wall(self.clock.now());
-        let mut taken = Vec::new();
-        self.nodes.retain(|name, node| {
-            let is_gone = node.left.is_some_and(|left| now.since(left) >= GONE);
-            if last || is_gone {
-                node.seen.finish();
-            }
-            taken.extend(node.take(name, now, last));
-            !is_gone
-        });
+        let mut taken = self.nodes.take(self.clock.now(), last);
+        for one in &mut taken {
+            let (from, until) = one.span;
+            one.span = (self.clock.to_wall(from), self.clock.to_wall(until));
+        }
         taken
-    }
-
-    fn ingest(&mut self, event: Event) -> Result<(), LiveError> {
-        let counters = Arc::clone(&self.counters);
-        match event {
-            Event::Line(Ok(HubbleLine::Flow(flow))) => self.ingest_flow(flow)?,
-            Event::Line(Ok(HubbleLine::Lost { count, node })) => {
-                add(&counters.lost, count);
-                self.lose(node.as_ref(), Loss::LogLost, count)?;
-            }
-            Event::Line(Ok(HubbleLine::Nodes { nodes, seen })) => {
-                add(&counters.skipped, 1);
-                for node in &nodes {
-                    self.note_state(node, seen)?;
-                }
-            }
-            Event::Line(Ok(HubbleLine::Skipped(_))) => add(&counters.skipped, 1),
-            Event::Line(Err(HubbleLineError::Incomplete(_))) => {
-                add(&counters.incomplete, 1);
-                self.lose(None, Loss::FlowIncomplete, 1)?;
-            }
-            Event::Line(Err(HubbleLineError::Malformed(_))) | Event::NoLine => {
-                add(&counters.malformed, 1);
-                self.lose(None, Loss::LineMalformed, 1)?;
-            }
-            // What Relay still has of the time until it is reached again comes then; what it has no more is not known.
-            Event::Broken => {
-                let now = self.now();
-                self.nodes.values_mut().for_each(|node| node.leave(now));
-            }
-            Event::Failed(error) => return Err(error),
-        }
-        Ok(())
-    }
-
-    fn ingest_flow(&mut self, mut flow: Box<HubbleFlow>) -> Result<(), LiveError> {
-        let Some(name) = flow.node.clone() else {
-            add(&self.counters.incomplete, 1);
-            return self.lose(None, Loss::FlowIncomplete, 1);
-        };
-        let name = NodeName {
-            cluster: flow.cluster.clone(),
-            name,
-        };
-        let now = self.clock.now();
-        strip_names(&mut flow);
-        let Some(node) = self.node(&name)? else {
-            add(&self.counters.of_others, 1);
-            return Ok(());
-        };
-        node.seen.ingest(&flow, now);
-        self.counters.note_fate(flow.fate);
-        Ok(())
-    }
-
-    fn note_state(&mut self, name: &NodeName, is_seen: bool) -> Result<(), LiveError> {
-        let now = self.now();
-        match (is_seen, self.nodes.get_mut(name.name.as_str())) {
-            (false, None) => Ok(()),
-            (false, Some(node)) if self.cluster.admits(name.cluster.as_deref())? => {
-                node.leave(now);
-                Ok(())
-            }
-            _ => self.node(name).map(|_| ()),
-        }
-    }
-
-    /// Counts a loss of a node; without its name, any of them may have it.
-    fn lose(&mut self, node: Option<&NodeName>, loss: Loss, count: u64) -> Result<(), LiveError> {
-        match node {
-            Some(name) => {
-                if let Some(node) = self.node(name)? {
-                    node.seen.lose(loss, count);
-                }
-            }
-            None => {
-                let nodes = self.nodes.values_mut();
-                nodes.for_each(|node| node.seen.lose(loss, count));
-            }
-        }
-        Ok(())
-    }
-
-    /// The node, which Relay sees now. `None` if it does not count.
-    fn node(&mut self, name: &NodeName) -> Result<Option<&mut Node>, LiveError> {
-        if !self.cluster.admits(name.cluster.as_deref())? {
-            return Ok(None);
-        }
-        let now = self.now();
-        if !self.nodes.contains_key(name.name.as_str()) {
-            if self.nodes.len() >= MAX_NODES {
-                add(&self.counters.lost, 1);
-                return Ok(None);
-            }
-            self.nodes.insert(name.name.as_str().into(), Node::new(now));
-            self.share_room();
-        }
-        let node = self.nodes.get_mut(name.name.as_str());
-        Ok(node.map(|node| {
-            node.enter(now);
-            node
-        }))
-    }
-
-    /// Divides the room for connections among the nodes.
-    fn share_room(&mut self) {
-        let max_connections = (MAX_CONNECTIONS / self.nodes.len().max(1)).max(LEAST_CONNECTIONS);
-        let limits = HubbleLimits { max_connections };
-        let nodes = self.nodes.values_mut();
-        nodes.for_each(|node| node.seen.set_limits(limits));
-    }
-
-    fn now(&self) -> Timestamp {
-        self.clock.to_wall(self.clock.now())
     }
 }

@@ -1,0 +1,413 @@
+//! What each node saw, apart, of the events that Relay passes on (rule: relay-speaks-for-its-nodes).
+
+use super::super::counters::{HubbleCounters, add};
+use super::super::events::EventCollector;
+use super::super::flow::HubbleFlow;
+use super::super::json::{HubbleLine, HubbleLineError, NodeName};
+use super::super::receiver::Event;
+use super::super::scope::{OneCluster, strip_names};
+use super::super::table::HubbleLimits;
+use crate::{LiveError, Urgency};
+use nanoseg_flow::{CollectorLimits, Loss, Observations};
+use nanoseg_net::{SECOND, Timestamp};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// As many nodes as Kubernetes supports. What others see is counted as lost.
+const MAX_NODES: usize = 5_000;
+/// Connections held at once for all nodes together, about 500 bytes each: 64 MiB.
+const MAX_CONNECTIONS: usize = 1 << 17;
+/// However many nodes there are, each holds so many.
+const LEAST_CONNECTIONS: usize = 64;
+/// How long a node may be silent until it is said that it saw nothing, in nanoseconds.
+const SILENCE: i64 = 30 * SECOND;
+/// After so long out of sight a node is forgotten, in nanoseconds.
+const GONE: i64 = 600 * SECOND;
+
+/// What one node saw.
+#[derive(Debug)]
+pub struct NodeObservations {
+    pub node: Arc<str>,
+    /// From when until when Relay told what it sees.
+    pub span: (Timestamp, Timestamp),
+    pub seen: Observations,
+}
+
+/// The nodes of which Relay told, each by itself.
+#[derive(Debug)]
+pub(super) struct NodeEvents {
+    counters: Arc<HubbleCounters>,
+    cluster: OneCluster,
+    nodes: BTreeMap<Arc<str>, Node>,
+}
+
+/// A node of which Relay told.
+#[derive(Debug)]
+struct Node {
+    seen: EventCollector,
+    /// Since when what it saw is to be told.
+    since: Timestamp,
+    /// When Relay lost sight of it; `None` while it sees it.
+    left: Option<Timestamp>,
+}
+
+impl Node {
+    fn new(now: Timestamp) -> Node {
+        let records = CollectorLimits {
+            max_records: 1 << 13,
+            max_known_edges: 1 << 12,
+            ..CollectorLimits::default()
+        };
+        Node {
+            seen: EventCollector::new(HubbleLimits::default(), records),
+            since: now,
+            left: None,
+        }
+    }
+
+    /// Relay sees it.
+    fn enter(&mut self, now: Timestamp) {
+        if self.left.take().is_some() {
+            self.since = now;
+        }
+    }
+
+    /// Relay lost sight of it.
+    fn leave(&mut self, now: Timestamp) {
+        self.left = self.left.or(Some(now));
+    }
+
+    /// What it saw since the last call, if there is anything to tell.
+    fn take(&mut self, name: &Arc<str>, now: Timestamp, last: bool) -> Option<NodeObservations> {
+        let until = self.left.unwrap_or(now);
+        let seen = self.seen.take();
+        let is_due = match self.left {
+            Some(_) => self.since < until,
+            None => last || until.since(self.since) >= SILENCE,
+        };
+        if seen.is_empty() && !is_due {
+            return None;
+        }
+        let since = std::mem::replace(&mut self.since, until);
+        Some(NodeObservations {
+            node: Arc::clone(name),
+            span: (since.min(until), until),
+            seen,
+        })
+    }
+}
+
+impl NodeEvents {
+    /// Counts on in `counters`. `cluster`: the one whose nodes count.
+    pub fn new(cluster: Option<String>, counters: Arc<HubbleCounters>) -> Self {
+        NodeEvents {
+            counters,
+            cluster: OneCluster::new(cluster),
+            nodes: BTreeMap::new(),
+        }
+    }
+
+    /// Reports what is settled.
+    pub fn settle(&mut self, now: Timestamp) {
+        let nodes = self.nodes.values_mut();
+        nodes.for_each(|node| node.seen.settle(now));
+    }
+
+    /// Returns true if a node has no room for more records.
+    pub fn is_full(&self) -> bool {
+        self.nodes.values().any(|node| node.seen.is_full())
+    }
+
+    /// How soon what was seen should be taken.
+    pub fn urgency(&self) -> Urgency {
+        let urgencies = self.nodes.values().map(|node| node.seen.urgency());
+        urgencies.max().unwrap_or(Urgency::None)
+    }
+
+    /// Removes and returns what each node saw since the last call. A node that saw nothing is left out for half a minute.
+    /// `last`: nothing more is taken.
+    pub fn take(&mut self, now: Timestamp, last: bool) -> Vec<NodeObservations> {
+        let mut taken = Vec::new();
+        self.nodes.retain(|name, node| {
+            let is_gone = node.left.is_some_and(|left| now.since(left) >= GONE);
+            if last || is_gone {
+                node.seen.finish();
+            }
+            taken.extend(node.take(name, now, last));
+            !is_gone
+        });
+        taken
+    }
+
+    /// Processes one event.
+    ///
+    /// # Errors
+    /// If nothing more can come, or Relay tells of two clusters.
+    pub fn ingest(&mut self, event: Event, now: Timestamp) -> Result<(), LiveError> {
+        let counters = Arc::clone(&self.counters);
+        match event {
+            Event::Line(Ok(HubbleLine::Flow(flow))) => self.ingest_flow(flow, now)?,
+            Event::Line(Ok(HubbleLine::Lost { count, node })) => {
+                add(&counters.lost, count);
+                self.lose(node.as_ref(), Loss::LogLost, count, now)?;
+            }
+            Event::Line(Ok(HubbleLine::Nodes { nodes, seen })) => {
+                add(&counters.skipped, 1);
+                for node in &nodes {
+                    self.note_state(node, seen, now)?;
+                }
+            }
+            Event::Line(Ok(HubbleLine::Skipped(_))) => add(&counters.skipped, 1),
+            Event::Line(Err(HubbleLineError::Incomplete(_))) => {
+                add(&counters.incomplete, 1);
+                self.lose(None, Loss::FlowIncomplete, 1, now)?;
+            }
+            Event::Line(Err(HubbleLineError::Malformed(_))) | Event::NoLine => {
+                add(&counters.malformed, 1);
+                self.lose(None, Loss::LineMalformed, 1, now)?;
+            }
+            // What Relay still has of the time until it is reached again comes then; what it has no more is not known.
+            Event::Broken => self.nodes.values_mut().for_each(|node| node.leave(now)),
+            Event::Failed(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn ingest_flow(&mut self, mut flow: Box<HubbleFlow>, now: Timestamp) -> Result<(), LiveError> {
+        let Some(name) = flow.node.clone() else {
+            add(&self.counters.incomplete, 1);
+            return self.lose(None, Loss::FlowIncomplete, 1, now);
+        };
+        let name = NodeName {
+            cluster: flow.cluster.clone(),
+            name,
+        };
+        strip_names(&mut flow);
+        let Some(node) = self.node(&name, now)? else {
+            add(&self.counters.of_others, 1);
+            return Ok(());
+        };
+        node.enter(now);
+        node.seen.ingest(&flow, now);
+        self.counters.note_fate(flow.fate);
+        Ok(())
+    }
+
+    fn note_state(
+        &mut self,
+        name: &NodeName,
+        is_seen: bool,
+        now: Timestamp,
+    ) -> Result<(), LiveError> {
+        if !is_seen && !self.nodes.contains_key(name.name.as_str()) {
+            return Ok(());
+        }
+        if let Some(node) = self.node(name, now)? {
+            if is_seen {
+                node.enter(now);
+            } else {
+                node.leave(now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts a loss of a node; without its name, any of them may have it.
+    fn lose(
+        &mut self,
+        node: Option<&NodeName>,
+        loss: Loss,
+        count: u64,
+        now: Timestamp,
+    ) -> Result<(), LiveError> {
+        match node {
+            Some(name) => {
+                if let Some(node) = self.node(name, now)? {
+                    node.seen.lose(loss, count);
+                }
+            }
+            None => {
+                let nodes = self.nodes.values_mut();
+                nodes.for_each(|node| node.seen.lose(loss, count));
+            }
+        }
+        Ok(())
+    }
+
+    /// The node, in view from now on if it was not known. `None` if it does not count.
+    fn node(&mut self, name: &NodeName, now: Timestamp) -> Result<Option<&mut Node>, LiveError> {
+        if !self.cluster.admits(name.cluster.as_deref())? {
+            return Ok(None);
+        }
+        if !self.nodes.contains_key(name.name.as_str()) {
+            if self.nodes.len() >= MAX_NODES {
+                add(&self.counters.lost, 1);
+                return Ok(None);
+            }
+            self.nodes.insert(name.name.as_str().into(), Node::new(now));
+            self.share_room();
+        }
+        Ok(self.nodes.get_mut(name.name.as_str()))
+    }
+
+    /// Divides the room for connections among the nodes.
+    fn share_room(&mut self) {
+        let max_connections = (MAX_CONNECTIONS / self.nodes.len().max(1)).max(LEAST_CONNECTIONS);
+        let limits = HubbleLimits { max_connections };
+        let nodes = self.nodes.values_mut();
+        nodes.for_each(|node| node.seen.set_limits(limits));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::parse_line;
+    use super::*;
+    use nanoseg_flow::{Source, Verdict};
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_secs(1_800_000_000 + seconds)
+    }
+
+    fn events(cluster: Option<&str>) -> NodeEvents {
+        NodeEvents::new(cluster.map(str::to_owned), Arc::default())
+    }
+
+    fn tell(events: &mut NodeEvents, line: &str, now: i64) {
+        let event = Event::Line(parse_line(line));
+        events.ingest(event, at(now)).unwrap();
+    }
+
+    fn status(state: &str, nodes: &str) -> String {
+        format!(
+            r#"{{"node_status":{{"state_change":"{state}","node_names":{nodes}}},"node_name":"relays-own"}}"#
+        )
+    }
+
+    /// A handshake's packet from 10.0.0.1 to 10.0.0.2, with the names that Cilium has for them.
+    fn packet(node: &str, flags: &str, reply: bool) -> String {
+        let ends = [("10.0.0.1", 40000, "a"), ("10.0.0.2", 80, "b")];
+        let [from, to] = if reply { [ends[1], ends[0]] } else { ends };
+        format!(
+            r#"{{"flow":{{"time":"2027-01-15T08:00:00Z","verdict":"FORWARDED","node_name":"{node}","is_reply":{reply},"IP":{{"source":"{}","destination":"{}"}},"l4":{{"TCP":{{"source_port":{},"destination_port":{},"flags":{{{flags}}}}}}},"source":{{"namespace":"shop","pod_name":"{}"}},"destination":{{"namespace":"shop","pod_name":"{}"}},"destination_names":["forged.example"]}}}}"#,
+            from.0, to.0, from.1, to.1, from.2, to.2
+        )
+    }
+
+    const SYN: &str = r#""SYN":true"#;
+    const SYN_ACK: &str = r#""SYN":true,"ACK":true"#;
+
+    #[test]
+    fn each_node_tells_by_addresses_what_it_saw_itself() {
+        let mut events = events(None);
+        for node in ["prod/n1", "prod/n2"] {
+            tell(&mut events, &packet(node, SYN, false), 0);
+        }
+        tell(&mut events, &packet("prod/n2", SYN_ACK, true), 0);
+        events.settle(at(20));
+        let taken = events.take(at(20), false);
+        let told: Vec<_> = taken.iter().map(|one| &*one.node).collect();
+        assert_eq!(told, ["n1", "n2"]);
+        let verdicts: Vec<Verdict> = taken
+            .iter()
+            .map(|one| one.seen.records[0].1.verdict)
+            .collect();
+        assert_eq!(verdicts, [Verdict::Unanswered, Verdict::Established]);
+        for one in &taken {
+            assert_eq!(one.span, (at(0), at(20)));
+            let (source, record) = &one.seen.records[0];
+            assert_eq!((*source, &record.labels), (Source::Hubble, &None));
+            assert!(one.seen.names.is_empty(), "names of the source itself");
+        }
+    }
+
+    #[test]
+    fn a_node_is_in_view_only_while_relay_sees_it() {
+        let mut events = events(None);
+        tell(&mut events, &status("NODE_CONNECTED", r#"["n1","n2"]"#), 0);
+        tell(
+            &mut events,
+            &status("NODE_UNAVAILABLE", r#"["n2","n3"]"#),
+            10,
+        );
+        assert!(
+            events
+                .take(at(29), false)
+                .iter()
+                .all(|one| &*one.node == "n2")
+        );
+        let spans = |taken: Vec<NodeObservations>| -> Vec<(String, i64, i64)> {
+            let secs = |time: Timestamp| time.secs_since(at(0));
+            let span =
+                |one: NodeObservations| (one.node.to_string(), secs(one.span.0), secs(one.span.1));
+            taken.into_iter().map(span).collect()
+        };
+        assert_eq!(spans(events.take(at(30), false)), [("n1".into(), 0, 30)]);
+        tell(&mut events, &status("NODE_CONNECTED", r#"["n2"]"#), 40);
+        events.ingest(Event::Broken, at(50)).unwrap();
+        let expected = [("n1".into(), 30, 50), ("n2".into(), 40, 50)];
+        assert_eq!(
+            spans(events.take(at(80), false)),
+            expected,
+            "not since it broke"
+        );
+        assert!(events.take(at(300), true).is_empty());
+        tell(&mut events, &packet("n1", SYN, false), 400);
+        assert_eq!(spans(events.take(at(430), true)), [("n1".into(), 400, 430)]);
+    }
+
+    #[test]
+    fn losses_are_of_the_node_that_is_named_and_else_of_every_node() {
+        let mut events = events(None);
+        tell(&mut events, &status("NODE_CONNECTED", r#"["n1","n2"]"#), 0);
+        let lost = r#"{"lost_events":{"source":"HUBBLE_RING_BUFFER","num_events_lost":"7"}"#;
+        tell(
+            &mut events,
+            &format!("{lost},\"node_name\":\"prod/n1\"}}"),
+            1,
+        );
+        tell(&mut events, &format!("{lost}}}"), 1);
+        let taken = events.take(at(2), false);
+        let lost: Vec<u64> = taken
+            .iter()
+            .map(|one| one.seen.losses[&Loss::LogLost])
+            .collect();
+        assert_eq!(lost, [14, 7]);
+    }
+
+    #[test]
+    fn nodes_of_another_cluster_count_for_nobody() {
+        let mut events = events(Some("prod"));
+        tell(
+            &mut events,
+            &status("NODE_CONNECTED", r#"["prod/n1","other/n1"]"#),
+            0,
+        );
+        tell(&mut events, &packet("other/n1", SYN, false), 0);
+        tell(&mut events, &status("NODE_GONE", r#"["other/n1"]"#), 5);
+        let taken = events.take(at(40), true);
+        assert_eq!(taken.len(), 1);
+        assert_eq!(taken[0].span, (at(0), at(40)));
+        assert!(taken[0].seen.records.is_empty());
+        let mut unsaid = NodeEvents::new(None, Arc::default());
+        tell(&mut unsaid, &packet("prod/n1", SYN, false), 0);
+        let other = Event::Line(parse_line(&packet("other/n2", SYN, false)));
+        let error = unsaid.ingest(other, at(0)).unwrap_err();
+        assert!(error.to_string().contains("--hubble-cluster"), "{error}");
+    }
+
+    #[test]
+    fn nodes_beyond_what_a_cluster_has_are_counted_and_take_no_room() {
+        let mut events = events(None);
+        for number in 0..MAX_NODES + 3 {
+            let names = format!(r#"["n{number}"]"#);
+            tell(&mut events, &status("NODE_CONNECTED", &names), 0);
+        }
+        assert_eq!(events.nodes.len(), MAX_NODES);
+        let lost = events
+            .counters
+            .lost
+            .load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(lost, 3);
+    }
+}
