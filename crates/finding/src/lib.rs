@@ -174,6 +174,9 @@ codes! {
     DroppedConnections "dropped-connections" Note
         "A flow log reports that a policy dropped these connections; they were not learned."
         "If they are wanted, allow them by hand.";
+    MeshEncrypted "mesh-encrypted" Note
+        "Connections go through the port of a service mesh, encrypted: a network plugin sees who calls and that port, so a policy lets these peers reach every port of the application through the mesh."
+        "Let the mesh decide about ports and requests (Istio's AuthorizationPolicy, Linkerd's Server and AuthorizationPolicy); the NetworkPolicy keeps all others away.";
     PresumedNode "presumed-node" Warning
         "Nothing in the capture or flow log tells which of these nodes it is of; both are presumed, and only directions with traffic of their own are isolated there."
         "Say it: --capture FILE@NODE or --flows FILE@NODE, with several nodes as @NODE,NODE, and @* where it is of all nodes.";

@@ -10,6 +10,7 @@ mod tables;
 pub(super) use resolvers::is_link_local;
 pub(super) use tables::Tables;
 
+use super::mesh::redirected_inside;
 use super::{Peer, Unattributed, UnattributedReason};
 use dns_servers::DNS_PORT;
 use nanoseg_flow::{FlowRecord, PeerLabel};
@@ -123,8 +124,7 @@ impl<'a> Attribution<'a> {
     pub fn attribute(&self, record: &FlowRecord) -> Attributed<'a> {
         let at = record.first;
         let (client, client_addresses) = self.client_of(record);
-        let called = record.via.map(|via| (via.ip(), via.port()));
-        let arrived = (record.server, record.port);
+        let (called, arrived) = self.places(record);
         // Two legs of one connection may come in either order where two nodes' clocks differ.
         let is_claimed = called.is_none() && self.is_claimed_by_others(client, record.server, at);
         let service_at = |(address, port)| self.service_at(address, port, record.protocol, at);
@@ -179,6 +179,18 @@ impl<'a> Attribution<'a> {
             host_port: host_port.map(|(_, port)| port),
             is_orphan,
         }
+    }
+
+    /// What the client called, where that was translated, and where it arrived. What a pod takes to another of its own
+    /// ports arrived at the port that was called (rule: mesh-port-is-what-the-plugin-sees).
+    fn places(&self, record: &FlowRecord) -> (Option<(IpAddr, u16)>, (IpAddr, u16)) {
+        if let Some(called) = redirected_inside(record)
+            && let Owner::Pod(_) = self.inventory.resolve(record.server, record.first)
+        {
+            return (None, (called.ip(), called.port()));
+        }
+        let called = record.via.map(|via| (via.ip(), via.port()));
+        (called, (record.server, record.port))
     }
 
     /// The client of a record, and the addresses from which such a client may come.

@@ -2,6 +2,7 @@
 
 use super::attribute::Attribution;
 use super::edge::{Edge, Lesson};
+use super::mesh;
 use super::public_entry::{PublicEntryChoice, public_entries, public_entry_findings};
 use super::service_gaps::missing_services;
 use super::{Graph, Peer, Unattributed, UnattributedReason};
@@ -58,6 +59,7 @@ pub(super) fn of_edges(graph: &Graph, inventory: &Inventory) -> Vec<Finding> {
     findings.extend(failed(&edges));
     findings.extend(egress(graph, &edges));
     findings.extend(crossings(&edges));
+    findings.extend(mesh::findings(&edges, inventory));
     findings.extend(public_entry_findings(
         &public_entries(graph),
         PublicEntryChoice::Seen,

@@ -27,6 +27,7 @@ mod learning_progress;
 mod lesson;
 mod lookups;
 mod masquerade;
+mod mesh;
 mod open_directions;
 mod outside_blocks;
 mod peer;

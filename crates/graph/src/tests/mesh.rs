@@ -1,0 +1,149 @@
+//! Service meshes: what is on the wire between two pods of one, and what is known of it.
+
+use super::super::testing::{cluster_with, record};
+use super::{Built, GraphOptions, Lesson, build};
+use nanoseg_finding::{Code, Finding};
+use nanoseg_flow::{FlowRecord, FlowResult, Verdict};
+
+/// A pod of shop, with the containers beside its own and labels.
+fn pod(name: &str, address: &str, namespace: &str, more: &str, labels: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{namespace: {namespace}, name: {name}, labels: {{app: {name}{labels}}}}}\n\
+         spec: {{nodeName: n2, {more} containers: [{{name: main, image: i, ports: [{{containerPort: 8080}}, \
+         {{containerPort: 9090}}, {{containerPort: 53, protocol: UDP}}]}}]}}\n\
+         status: {{phase: Running, podIP: {address}, startTime: '2026-01-01T00:00:00Z'}}"
+    )
+}
+
+fn sidecar(name: &str) -> String {
+    format!("initContainers: [{{name: {name}, image: p, restartPolicy: Always}}],")
+}
+
+fn graph(records: &[FlowRecord], ambient: bool) -> Built {
+    let mode = if ambient {
+        ", labels: {istio.io/dataplane-mode: ambient}"
+    } else {
+        ""
+    };
+    let documents = [
+        format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: mesh{mode}}}"),
+        pod("plain", "10.244.2.20", "mesh", "", ""),
+        pod(
+            "out",
+            "10.244.2.21",
+            "mesh",
+            "",
+            ", istio.io/dataplane-mode: none",
+        ),
+        pod(
+            "own",
+            "10.244.2.22",
+            "shop",
+            "",
+            ", istio.io/dataplane-mode: ambient",
+        ),
+        pod("istio", "10.244.2.23", "shop", &sidecar("istio-proxy"), ""),
+        pod(
+            "linkerd",
+            "10.244.2.24",
+            "shop",
+            &sidecar("linkerd-proxy"),
+            "",
+        ),
+    ];
+    let seen = FlowResult {
+        records: records.to_vec(),
+        ..FlowResult::default()
+    };
+    build(&seen, &cluster_with(&documents), GraphOptions::default())
+}
+
+fn answered(server: &str) -> FlowRecord {
+    record("10.244.1.5", server, Verdict::Established)
+}
+
+fn encrypted(built: &Built) -> Vec<&Finding> {
+    let findings = built.findings.iter();
+    findings
+        .filter(|one| one.code == Code::MeshEncrypted)
+        .collect()
+}
+
+#[test]
+fn who_comes_through_the_port_of_a_mesh_is_known_and_the_application_s_port_is_said_not_to_be() {
+    let built = graph(
+        &[answered("10.244.2.20:15008"), answered("10.244.2.24:4143")],
+        true,
+    );
+    let found = encrypted(&built);
+    let subjects: Vec<&str> = found.iter().map(|one| one.subject.as_str()).collect();
+    assert_eq!(subjects, ["mesh/plain", "shop/linkerd"]);
+    for (finding, words) in found.iter().zip([
+        ["15008/TCP", "HBONE", "AuthorizationPolicy of Istio"],
+        [
+            "4143/TCP",
+            "Linkerd's proxy",
+            "AuthorizationPolicy of Linkerd",
+        ],
+    ]) {
+        let known = ["shop/web", "(8080, 9090)"];
+        for word in words.iter().chain(&known) {
+            assert!(
+                finding.message.contains(word),
+                "{word}: {}",
+                finding.message
+            );
+        }
+    }
+    let edges = built.graph.edges();
+    let ports: Vec<u16> = edges.iter().map(|(_, _, edge)| edge.port).collect();
+    assert_eq!(ports, [15008, 4143], "what the network plugin sees");
+    assert!(
+        edges
+            .iter()
+            .all(|(_, _, edge)| edge.lesson == Lesson::Learned)
+    );
+}
+
+#[test]
+fn a_port_is_a_mesh_s_only_where_the_server_is_in_that_mesh() {
+    for (server, ambient, expected) in [
+        ("10.244.2.20:15008", true, 1),
+        ("10.244.2.20:15008", false, 0),
+        ("10.244.2.20:8080", true, 0),
+        ("10.244.2.20:4143", true, 0),
+        // The pod's own label goes before that of its namespace.
+        ("10.244.2.21:15008", true, 0),
+        ("10.244.2.22:15008", false, 1),
+        ("10.244.2.23:15008", false, 1),
+        // Between sidecars of Istio the application's port is on the wire.
+        ("10.244.2.23:8080", false, 0),
+        ("10.244.2.24:15008", false, 0),
+        ("10.244.2.24:4143", false, 1),
+        ("10.244.2.24:8080", false, 0),
+    ] {
+        let built = graph(&[answered(server)], ambient);
+        assert_eq!(
+            encrypted(&built).len(),
+            expected,
+            "{server}, ambient: {ambient}"
+        );
+    }
+    let tried = record("10.244.1.5", "10.244.2.24:4143", Verdict::Unanswered);
+    assert_eq!(encrypted(&graph(&[tried], false)).len(), 0, "an attempt");
+}
+
+#[test]
+fn a_port_that_a_pod_takes_to_its_proxy_is_the_port_that_was_called() {
+    for (pod, proxy) in [("10.244.2.23", 15006), ("10.244.2.24", 4143)] {
+        let inside = FlowRecord {
+            via: Some(format!("{pod}:8080").parse().unwrap()),
+            ..answered(&format!("{pod}:{proxy}"))
+        };
+        let built = graph(&[inside], false);
+        let edges = built.graph.edges();
+        let ports: Vec<u16> = edges.iter().map(|(_, _, edge)| edge.port).collect();
+        assert_eq!(ports, [8080], "{proxy}");
+        assert_eq!(encrypted(&built).len(), 0);
+    }
+}
