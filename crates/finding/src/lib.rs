@@ -174,6 +174,9 @@ codes! {
     DroppedConnections "dropped-connections" Note
         "A flow log reports that a policy dropped these connections; they were not learned."
         "If they are wanted, allow them by hand.";
+    UnseenBackends "unseen-backends" Warning
+        "A client called some of the workloads behind a Service by their own addresses, and others not: where sockets or proxies choose the backend, packets do not show that the Service was called."
+        "If the client calls the Service, observe until it has called every backend, or allow the others by hand; Cilium without kube-proxy and service meshes choose the backend before a packet leaves.";
     MeshEncrypted "mesh-encrypted" Note
         "Connections go through the port of a service mesh, encrypted: a network plugin sees who calls and that port, so a policy lets these peers reach every port of the application through the mesh."
         "Let the mesh decide about ports and requests (Istio's AuthorizationPolicy, Linkerd's Server and AuthorizationPolicy); the NetworkPolicy keeps all others away.";

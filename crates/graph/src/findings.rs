@@ -5,6 +5,7 @@ use super::edge::{Edge, Lesson};
 use super::mesh;
 use super::public_entry::{PublicEntryChoice, public_entries, public_entry_findings};
 use super::service_gaps::missing_services;
+use super::unseen_backends;
 use super::{Graph, Peer, Unattributed, UnattributedReason};
 use nanoseg_finding::{Code, Finding};
 use nanoseg_flow::{OtherKind, OtherTraffic, OutOfBounds, Verdict};
@@ -27,6 +28,7 @@ pub(super) fn findings(graph: &Graph, inventory: &Inventory) -> Vec<Finding> {
         findings.retain(|finding| finding.code != Code::UnknownPod);
     }
     findings.extend(host_network(inventory));
+    findings.extend(unseen_backends::findings(graph, inventory));
     findings
 }
 

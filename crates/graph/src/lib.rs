@@ -44,6 +44,7 @@ pub mod testing;
 mod tests;
 mod unattributed;
 mod unguarded;
+mod unseen_backends;
 mod vantage;
 
 pub use build::{Built, GraphOptions, build, build_after, build_attempts};

@@ -56,6 +56,11 @@ fn mesh_port(workload: &Workload, inventory: &Inventory) -> Option<&'static Mesh
     (has(ISTIO_PROXY) || is_ambient(workload, inventory)).then_some(&HBONE)
 }
 
+/// The number of that port.
+pub(super) fn port_of(workload: &Workload, inventory: &Inventory) -> Option<u16> {
+    mesh_port(workload, inventory).map(|port| port.port)
+}
+
 /// Returns true if some pod of the workload is in Istio's mesh without a sidecar. The pod's own label goes before that
 /// of its namespace.
 fn is_ambient(workload: &Workload, inventory: &Inventory) -> bool {

@@ -134,6 +134,46 @@ fn a_port_is_a_mesh_s_only_where_the_server_is_in_that_mesh() {
 }
 
 #[test]
+fn a_service_that_a_socket_or_a_proxy_resolves_is_not_on_the_wire_and_its_other_backends_are_named()
+{
+    let found = |records: &[FlowRecord]| -> Vec<String> {
+        let findings = graph(records, false).findings;
+        let findings = findings.into_iter();
+        let of_backends = findings.filter(|one| one.code == Code::UnseenBackends);
+        of_backends
+            .map(|one| format!("{}: {}", one.subject, one.message))
+            .collect()
+    };
+    // Behind Service shop/api are api-a at 8080 and api-b at 9090.
+    let one = found(&[answered("10.244.2.6:8080")]);
+    assert_eq!(one.len(), 1);
+    for word in [
+        "shop/web: called shop/api-a",
+        "Service shop/api:80 with shop/api-b;",
+    ] {
+        assert!(one[0].contains(word), "{}", one[0]);
+    }
+    assert!(found(&[answered("10.244.2.6:8080"), answered("10.244.2.7:9090")]).is_empty());
+    assert!(
+        found(&[answered("10.244.2.6:9999")]).is_empty(),
+        "no port of it"
+    );
+    let through = FlowRecord {
+        via: Some("10.96.0.20:80".parse().unwrap()),
+        ..answered("10.244.2.6:8080")
+    };
+    assert!(
+        found(&[through]).is_empty(),
+        "all endpoints are allowed then"
+    );
+    let member = FlowRecord {
+        client: "10.244.2.7".parse().unwrap(),
+        ..answered("10.244.2.6:8080")
+    };
+    assert!(found(&[member]).is_empty(), "members of one Service");
+}
+
+#[test]
 fn a_port_that_a_pod_takes_to_its_proxy_is_the_port_that_was_called() {
     for (pod, proxy) in [("10.244.2.23", 15006), ("10.244.2.24", 4143)] {
         let inside = FlowRecord {
