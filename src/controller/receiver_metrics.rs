@@ -1,6 +1,7 @@
 //! The receiver's metrics. Names and labels are stable.
 
 use crate::flow::{Applied, FlowBatch};
+use crate::observe::hubble::HubbleCounters;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -80,6 +81,9 @@ impl ReceiverMetrics {
             "What following Hubble Relay counts itself since the start, by name",
             self.hubble.clone(),
         );
+        // What never happened is zero and not absent.
+        self.hubble(&HubbleCounters::default().read());
+        self.hubble_lost(0);
     }
 
     pub fn hubble_running(&self, runs: bool) {

@@ -162,9 +162,21 @@ fn a_service_that_a_socket_or_a_proxy_resolves_is_not_on_the_wire_and_its_other_
         via: Some("10.96.0.20:80".parse().unwrap()),
         ..answered("10.244.2.6:8080")
     };
+    let by_proxy = FlowRecord {
+        client: "10.244.2.23".parse().unwrap(),
+        ..answered("10.244.2.6:8080")
+    };
+    let by_address = FlowRecord {
+        client: "10.244.2.20".parse().unwrap(),
+        ..by_proxy.clone()
+    };
+    let alone = found(std::slice::from_ref(&through));
+    assert!(alone.is_empty(), "all endpoints are allowed then");
+    let on_the_wire = found(&[through, by_address, by_proxy]);
+    assert_eq!(on_the_wire.len(), 1, "{on_the_wire:?}");
     assert!(
-        found(&[through]).is_empty(),
-        "all endpoints are allowed then"
+        on_the_wire[0].starts_with("shop/istio: "),
+        "only a proxy hides it"
     );
     let member = FlowRecord {
         client: "10.244.2.7".parse().unwrap(),
