@@ -16,6 +16,7 @@ mod generated;
 mod api_message;
 mod json;
 mod line_source;
+mod raw;
 mod receiver;
 #[cfg(feature = "relay")]
 mod relay;

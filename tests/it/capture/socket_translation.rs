@@ -33,7 +33,7 @@ struct Load {
     instructions: u64,
     license: u64,
     log: [u32; 4],
-    rest: [u8; 24],
+    rest: [u8; 28],
     expected_attach: u32,
 }
 
@@ -110,7 +110,7 @@ impl TranslatedSockets {
                 instructions: code.as_ptr() as u64,
                 license: license.as_ptr() as u64,
                 log: [0; 4],
-                rest: [0; 24],
+                rest: [0; 28],
                 expected_attach: BPF_CGROUP_INET4_CONNECT,
             },
         )?;

@@ -4,9 +4,10 @@
 use super::generated::flow::{self as proto, layer4::Protocol};
 use super::generated::observer::{GetFlowsResponse, get_flows_response::ResponseTypes};
 use super::generated::relay::NodeState;
-use super::json::{
-    EnumValue, HubbleLine, HubbleLineError, NodeName, RawDns, RawEndpoint, RawEventType, RawFlags,
-    RawFlow, RawIp, RawLayer4, RawLayer7, RawPorts, RawService, RawWorkload, node_status,
+use super::json::{HubbleLine, HubbleLineError, NodeName, node_status};
+use super::raw::{
+    EnumValue, RawDns, RawEndpoint, RawEventType, RawFlags, RawFlow, RawIp, RawLayer4, RawLayer7,
+    RawPorts, RawService, RawWorkload,
 };
 use serde::de::IgnoredAny;
 

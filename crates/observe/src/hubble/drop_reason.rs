@@ -3,7 +3,7 @@
 //! The names and numbers are those of DropReason in Cilium's api/v1/flow/flow.proto (v1.20.2), which are those of
 //! bpf/lib/common.h. The list grows with each version, so a reason that is not here is none of a policy.
 
-use super::json::EnumValue;
+use super::raw::EnumValue;
 
 /// No rule allows it, in a direction in which policies isolate the endpoint.
 const POLICY_DENIED: i64 = 133;

@@ -21,6 +21,7 @@ impl EventCollector {
         }
     }
 
+    #[cfg(feature = "relay")]
     /// Sets how many connections are held at once, from now on.
     pub fn set_limits(&mut self, limits: HubbleLimits) {
         self.table.set_limits(limits);

@@ -26,6 +26,7 @@ pub(super) enum Event {
     /// A line that is no text, or too long.
     NoLine,
     /// The connection broke; it is made again.
+    #[cfg(feature = "relay")]
     Broken,
     /// Nothing more will come, and why.
     Failed(LiveError),
@@ -105,6 +106,7 @@ impl HubbleReceiver {
                 add(&counters.malformed, 1);
                 self.seen.lose(Loss::LineMalformed, 1);
             }
+            #[cfg(feature = "relay")]
             Event::Broken => {}
             Event::Failed(error) => return Err(error),
         }
