@@ -103,6 +103,11 @@ impl Collector {
         self.records.len() >= self.limits.max_records / 8 * 7
     }
 
+    /// The number of records to take.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
     /// Returns true if there is nothing to take.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty() && self.losses.is_empty()

@@ -21,8 +21,8 @@ impl EventCollector {
         }
     }
 
-    #[cfg(feature = "relay")]
     /// Sets how many connections are held at once, from now on.
+    #[cfg(feature = "relay")]
     pub fn set_limits(&mut self, limits: HubbleLimits) {
         self.table.set_limits(limits);
     }
@@ -38,6 +38,12 @@ impl EventCollector {
     /// Reports what is settled.
     pub fn settle(&mut self, now: Timestamp) {
         self.table.settle(now, &mut self.collector);
+    }
+
+    /// The number of records that wait.
+    #[cfg(feature = "relay")]
+    pub fn len(&self) -> usize {
+        self.collector.len()
     }
 
     /// Returns true if no more records have room.

@@ -17,6 +17,8 @@ use std::sync::Arc;
 const MAX_NODES: usize = 5_000;
 /// Connections held at once for all nodes together, about 500 bytes each: 64 MiB.
 const MAX_CONNECTIONS: usize = 1 << 17;
+/// Records of all nodes together that wait to be taken, about 250 bytes each: 16 MiB.
+const MAX_RECORDS: usize = 1 << 16;
 /// However many nodes there are, each holds so many.
 const LEAST_CONNECTIONS: usize = 64;
 /// How long a node may be silent until it is said that it saw nothing, in nanoseconds.
@@ -55,7 +57,7 @@ impl Node {
     fn new(now: Timestamp) -> Node {
         let records = CollectorLimits {
             max_records: 1 << 13,
-            max_known_edges: 1 << 12,
+            max_known_edges: 1 << 10,
             ..CollectorLimits::default()
         };
         Node {
@@ -113,13 +115,17 @@ impl NodeEvents {
         nodes.for_each(|node| node.seen.settle(now));
     }
 
-    /// Returns true if a node has no room for more records.
+    /// Returns true if a node, or all together, have no room for more records.
     pub fn is_full(&self) -> bool {
-        self.nodes.values().any(|node| node.seen.is_full())
+        let waiting: usize = self.nodes.values().map(|node| node.seen.len()).sum();
+        waiting >= MAX_RECORDS || self.nodes.values().any(|node| node.seen.is_full())
     }
 
     /// How soon what was seen should be taken.
     pub fn urgency(&self) -> Urgency {
+        if self.is_full() {
+            return Urgency::Full;
+        }
         let urgencies = self.nodes.values().map(|node| node.seen.urgency());
         urgencies.max().unwrap_or(Urgency::None)
     }

@@ -10,6 +10,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
+/// After so many events it is looked whether the records have room.
+const FULL_EVERY: usize = 256;
+
 /// Follows Relay on its own thread, and reconnects without end.
 #[derive(Debug)]
 pub struct HubbleNodes {
@@ -48,7 +51,7 @@ impl HubbleNodes {
     /// If nothing more can come, or Relay tells of two clusters.
     pub fn poll(&mut self, patience: Duration) -> Result<(), LiveError> {
         let mut patience = patience;
-        for _ in 0..QUEUE {
+        for number in 0..QUEUE {
             match self.events.recv_timeout(patience) {
                 Ok(event) => self.nodes.ingest(event, self.clock.now())?,
                 Err(RecvTimeoutError::Timeout) => break,
@@ -58,7 +61,8 @@ impl HubbleNodes {
                 }
             }
             patience = Duration::ZERO;
-            if self.nodes.is_full() {
+            // That goes through all nodes.
+            if number % FULL_EVERY == 0 && self.nodes.is_full() {
                 break;
             }
         }
