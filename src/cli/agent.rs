@@ -100,8 +100,8 @@ Examples:
       --token /var/run/secrets/nanoseg/token --spool /var/lib/nanoseg/spool
 
   On a Cilium node, with what the node's own Cilium agent saw:
-    nanoseg agent --node node-1 --source capture \
-      --hubble-relay unix:///var/run/cilium/hubble.sock \
+    nanoseg agent --node node-1 --source capture \\
+      --hubble-relay unix:///var/run/cilium/hubble.sock \\
       --receiver https://receiver:4240 --ca ca.crt --token token
 
   Only connection tracking:

@@ -47,8 +47,8 @@ Examples:
       --tls-cert tls.crt --tls-key tls.key --lease-namespace nanoseg
 
   On Cilium, with what it saw on all nodes, by Hubble Relay:
-    nanoseg controller --store nanoseg.sqlite --tls-cert tls.crt --tls-key tls.key \
-      --hubble-relay hubble-relay.kube-system.svc:443 --hubble-tls-ca hubble-ca.crt \
+    nanoseg controller --store nanoseg.sqlite --tls-cert tls.crt --tls-key tls.key \\
+      --hubble-relay hubble-relay.kube-system.svc:443 --hubble-tls-ca hubble-ca.crt \\
       --hubble-tls-server-name ui.hubble-relay.cilium.io
 
   GitOps: write approved policies to a folder that a GitOps tool commits, and none to the cluster:

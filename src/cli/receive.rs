@@ -36,8 +36,8 @@ Examples:
       --tls-cert tls.crt --tls-key tls.key --token-jwks jwks.json --store flows.db
 
   Also what Cilium saw on all nodes, by Hubble Relay:
-    nanoseg receive --hubble-relay hubble-relay.kube-system.svc:443 --hubble-tls-ca hubble-ca.crt \
-      --hubble-tls-server-name ui.hubble-relay.cilium.io --store flows.db \
+    nanoseg receive --hubble-relay hubble-relay.kube-system.svc:443 --hubble-tls-ca hubble-ca.crt \\
+      --hubble-tls-server-name ui.hubble-relay.cilium.io --store flows.db \\
       --tls-cert tls.crt --tls-key tls.key --token-jwks jwks.json
 
   The graph of all records so far:

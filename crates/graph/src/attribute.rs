@@ -3,6 +3,7 @@
 mod departed;
 mod dns_servers;
 mod peer_label;
+mod redirect;
 mod resolvers;
 mod servers;
 mod tables;
@@ -10,12 +11,12 @@ mod tables;
 pub(super) use resolvers::is_link_local;
 pub(super) use tables::Tables;
 
-use super::mesh::redirected_inside;
 use super::{Peer, Unattributed, UnattributedReason};
 use dns_servers::DNS_PORT;
 use nanoseg_flow::{FlowRecord, PeerLabel};
 use nanoseg_inventory::{Inventory, Owner, Service, ServicePort, may_be_of_cluster};
 use nanoseg_net::{Protocol, Timestamp};
+use redirect::redirected_inside;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};

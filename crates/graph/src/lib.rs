@@ -25,6 +25,7 @@ mod inventory_listeners;
 mod learning;
 mod learning_progress;
 mod lesson;
+mod listing;
 mod lookups;
 mod masquerade;
 mod mesh;

@@ -8,16 +8,14 @@
 //! | Linkerd since 2.18, opaque ports before | 4143 | the application's port |
 //!
 //! Ports to which a proxy's rules redirect inside the pod (Istio 15001 and 15006, Linkerd 4140 and 4143) are never on the
-//! wire; see [`redirected_inside`].
+//! wire (`attribute/redirect.rs`).
 
-use super::findings::{SAMPLES, list};
+use super::listing::{SAMPLES, list};
 use super::{Edge, Lesson, Peer};
 use nanoseg_finding::{Code, Finding};
-use nanoseg_flow::FlowRecord;
 use nanoseg_inventory::{Inventory, Workload};
 use nanoseg_net::Protocol;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 
 /// The containers that take part in a mesh for the others of their pod.
 const ISTIO_PROXY: &str = "istio-proxy";
@@ -126,32 +124,4 @@ fn declared(server: &Peer, mesh: &MeshPort, inventory: &Inventory) -> String {
     }
     let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
     format!(" ({})", ports.join(", "))
-}
-
-/// What a client called, where the pod itself took it to another of its own ports (REDIRECT): the application's port,
-/// which is what was on the wire and what a network plugin sees. Whoever looks from inside of the pod, such as a flow
-/// log made of its connection tracking, tells the port of the proxy.
-pub(super) fn redirected_inside(record: &FlowRecord) -> Option<SocketAddr> {
-    record
-        .via
-        .filter(|via| via.ip() == record.server && via.port() != record.port)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::record;
-    use nanoseg_flow::Verdict;
-
-    #[test]
-    fn only_a_redirection_to_another_port_of_the_same_address_is_inside_of_a_pod() {
-        let mut one = record("10.0.0.1", "10.0.0.2:15006", Verdict::Established);
-        assert_eq!(redirected_inside(&one), None);
-        one.via = Some("10.0.0.2:8080".parse().unwrap());
-        assert_eq!(redirected_inside(&one), one.via);
-        one.via = Some("10.96.0.1:8080".parse().unwrap());
-        assert_eq!(redirected_inside(&one), None, "a Service");
-        one.via = Some("10.0.0.2:15006".parse().unwrap());
-        assert_eq!(redirected_inside(&one), None);
-    }
 }

@@ -1,7 +1,7 @@
 //! Services that may have been called without being on the wire (rule: service-not-on-the-wire): Cilium's socket load
 //! balancing and the proxies of a mesh choose the backend before a packet leaves, so packets show backends only.
 
-use super::findings::list;
+use super::listing::list;
 use super::mesh;
 use super::{Edge, Graph, Lesson, Peer};
 use nanoseg_finding::{Code, Finding};
