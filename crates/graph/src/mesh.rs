@@ -44,6 +44,37 @@ const LINKERD: MeshPort = MeshPort {
     authority: "a Server and an AuthorizationPolicy of Linkerd",
 };
 
+/// A port to which a proxy's rules redirect inside of its pod.
+struct RedirectPort {
+    port: u16,
+    name: &'static str,
+}
+
+/// Istio's iptables (`tools/istio-iptables`: PROXY_PORT, INBOUND_CAPTURE_PORT) and Linkerd's (`proxy.ports.outbound`).
+const REDIRECTS: [RedirectPort; 3] = [
+    RedirectPort {
+        port: 15001,
+        name: "the outbound port of Istio's sidecar",
+    },
+    RedirectPort {
+        port: 15006,
+        name: "the inbound port of Istio's sidecar",
+    },
+    RedirectPort {
+        port: 4140,
+        name: "the outbound port of Linkerd's proxy",
+    },
+];
+/// Ports of the proxies themselves, which are not the application's: for administration, metrics and probes too.
+const PROXY_PORTS: [std::ops::RangeInclusive<u16>; 3] = [4140..=4143, 4190..=4191, 15000..=15099];
+
+/// What a port of a server is in a mesh.
+enum Seen {
+    /// The mesh's own; whether the inventory shows that the server is in that mesh.
+    Tunnel(&'static MeshPort, bool),
+    Redirect(&'static RedirectPort),
+}
+
 /// The mesh's port that a workload has, where the inventory shows that it is in the mesh.
 fn mesh_port(workload: &Workload, inventory: &Inventory) -> Option<&'static MeshPort> {
     let has = |name| workload.containers.iter().any(|one| one.name == name);
@@ -63,65 +94,114 @@ pub(super) fn port_of(workload: &Workload, inventory: &Inventory) -> Option<u16>
 /// of its namespace.
 fn is_ambient(workload: &Workload, inventory: &Inventory) -> bool {
     let (key, ambient) = DATAPLANE_MODE;
-    let of_namespace = inventory
-        .namespaces
-        .get(&workload.id.namespace)
-        .and_then(|namespace| namespace.labels.get(key));
+    let namespace = inventory.namespaces.get(&workload.id.namespace);
+    let of_namespace = namespace.and_then(|namespace| namespace.labels.get(key));
     let pods = workload.pods.iter();
     let mut pods = pods.filter_map(|index| inventory.pods.get(*index));
     pods.any(|pod| {
-        pod.labels
-            .get(key)
-            .or(of_namespace)
-            .is_some_and(|mode| mode == ambient)
+        let mode = pod.labels.get(key).or(of_namespace);
+        mode.is_some_and(|mode| mode == ambient)
     })
 }
 
-/// Who reaches a workload through its mesh's port, one finding for each workload.
-pub(super) fn findings(edges: &[(&Peer, &Peer, &Edge)], inventory: &Inventory) -> Vec<Finding> {
-    let mut by_server: BTreeMap<&Peer, (&MeshPort, BTreeSet<String>)> = BTreeMap::new();
-    for (client, server, edge) in edges {
-        let workload = server.workload().and_then(|id| inventory.workloads.get(id));
-        let Some(port) = workload.and_then(|workload| mesh_port(workload, inventory)) else {
-            continue;
-        };
-        let is_through = edge.protocol == Protocol::Tcp && edge.port == port.port;
-        if is_through && edge.lesson == Lesson::Learned {
-            let (_, clients) = by_server
-                .entry(server)
-                .or_insert_with(|| (port, BTreeSet::new()));
-            clients.insert(client.to_string());
-        }
+/// What the port of the edge is, where it is a mesh's. By its number alone it is one only where the application does
+/// not declare it as its own.
+fn seen(workload: &Workload, edge: &Edge, inventory: &Inventory) -> Option<Seen> {
+    if edge.protocol != Protocol::Tcp {
+        return None;
     }
-    let finding = |(server, (port, clients)): (&Peer, (&MeshPort, BTreeSet<String>))| {
-        let message = format!(
-            "is reached at {}/TCP, {}, by {}; which of its own ports{} they call is encrypted, and only {} can \
-             tell them apart",
-            port.port,
-            port.name,
-            list(&clients),
-            declared(server, port, inventory),
-            port.authority
-        );
-        Finding::new(Code::MeshEncrypted, server.to_string(), message)
-            .with_samples(clients.into_iter().take(SAMPLES))
-    };
-    by_server.into_iter().map(finding).collect()
+    let member = mesh_port(workload, inventory);
+    if let Some(port) = member.filter(|port| port.port == edge.port) {
+        return Some(Seen::Tunnel(port, true));
+    }
+    if member.is_none() && tcp_ports(workload, inventory).contains(&edge.port) {
+        return None;
+    }
+    if let Some(port) = REDIRECTS.iter().find(|port| port.port == edge.port) {
+        return Some(Seen::Redirect(port));
+    }
+    let tunnels = [&HBONE, &LINKERD];
+    let port = tunnels.into_iter().find(|port| port.port == edge.port)?;
+    Some(Seen::Tunnel(port, false))
 }
 
-/// The TCP ports that the workload declares beside the mesh's: ` (8080, 9090)`.
-fn declared(server: &Peer, mesh: &MeshPort, inventory: &Inventory) -> String {
-    let workload = server.workload().and_then(|id| inventory.workloads.get(id));
-    let pods = workload.into_iter().flat_map(|workload| &workload.pods);
-    let pods = pods.filter_map(|index| inventory.pods.get(*index));
-    let ports: BTreeSet<u16> = pods
-        .flat_map(|pod| &pod.ports)
-        .filter(|port| port.protocol == Protocol::Tcp && port.number != mesh.port)
-        .map(|port| port.number)
-        .collect();
-    if ports.is_empty() {
-        return String::new();
+/// Who reaches a workload through the port of a mesh, one finding for each workload and port.
+pub(super) fn findings(edges: &[(&Peer, &Peer, &Edge)], inventory: &Inventory) -> Vec<Finding> {
+    let mut by_port: BTreeMap<(&Peer, u16), (Seen, &Workload, BTreeSet<String>)> = BTreeMap::new();
+    for (client, server, edge) in edges {
+        let workload = server.workload().and_then(|id| inventory.workloads.get(id));
+        let Some(workload) = workload.filter(|_| edge.lesson == Lesson::Learned) else {
+            continue;
+        };
+        let Some(seen) = seen(workload, edge, inventory) else {
+            continue;
+        };
+        let (.., clients) = by_port
+            .entry((server, edge.port))
+            .or_insert_with(|| (seen, workload, BTreeSet::new()));
+        clients.insert(client.to_string());
     }
-    let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
-    format!(" ({})", ports.join(", "))
+    let finding = |((server, _), (seen, workload, clients)): (
+        (&Peer, u16),
+        (Seen, &Workload, BTreeSet<String>),
+    )| {
+        let (code, message) = match seen {
+            Seen::Tunnel(port, is_shown) => (
+                Code::MeshEncrypted,
+                tunnel_message(port, is_shown, &clients, workload, inventory),
+            ),
+            Seen::Redirect(port) => (Code::MeshRedirect, redirect_message(port, &clients)),
+        };
+        Finding::new(code, server.to_string(), message)
+            .with_samples(clients.into_iter().take(SAMPLES))
+    };
+    by_port.into_iter().map(finding).collect()
+}
+
+fn tunnel_message(
+    port: &MeshPort,
+    is_shown: bool,
+    clients: &BTreeSet<String>,
+    workload: &Workload,
+    inventory: &Inventory,
+) -> String {
+    let ports = tcp_ports(workload, inventory).into_iter();
+    let is_own = |port: &u16| !PROXY_PORTS.iter().any(|range| range.contains(port));
+    let ports: Vec<String> = ports.filter(is_own).map(|port| port.to_string()).collect();
+    let ports = match ports.as_slice() {
+        [] => String::new(),
+        ports => format!(" ({})", ports.join(", ")),
+    };
+    let by_number = if is_shown {
+        ""
+    } else {
+        " by its number, though the snapshot does not show that mesh here"
+    };
+    format!(
+        "is reached at {}/TCP, {}{by_number}, by {}; which of its own ports{ports} they call is encrypted, and only {} \
+         can tell them apart",
+        port.port,
+        port.name,
+        list(clients),
+        port.authority
+    )
+}
+
+fn redirect_message(port: &RedirectPort, clients: &BTreeSet<String>) -> String {
+    format!(
+        "is told to be reached at {}/TCP, {}, by {}; that is a port inside of the pod: on the wire is another one, and a \
+         rule with this one allows nothing",
+        port.port,
+        port.name,
+        list(clients)
+    )
+}
+
+/// The TCP ports that the workload's pods declare.
+fn tcp_ports(workload: &Workload, inventory: &Inventory) -> BTreeSet<u16> {
+    let pods = workload.pods.iter();
+    let pods = pods.filter_map(|index| inventory.pods.get(*index));
+    let ports = pods.flat_map(|pod| &pod.ports);
+    let tcp = ports.filter(|port| port.protocol == Protocol::Tcp);
+    tcp.map(|port| port.number).collect()
 }
