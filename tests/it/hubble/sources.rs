@@ -5,7 +5,7 @@ use super::{PATIENCE, all, plain};
 use crate::wire::process::ReceiverProcess;
 use nanoseg::flow::{Loss, Source, Verdict};
 use nanoseg::net::Timestamp;
-use nanoseg::observe::hubble::{HubbleRelay, HubbleRelaySettings, HubbleScope};
+use nanoseg::observe::hubble::{HubbleRelay, HubbleRelaySettings, HubbleScope, HubbleTls};
 use nanoseg::store::FlowStore;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -287,4 +287,43 @@ fn a_relay_beyond_this_machine_needs_tls_or_somebody_who_trusts_the_network() {
         told.contains("--hubble-tls-ca") && told.contains("--hubble-insecure"),
         "{told}"
     );
+}
+
+/// (rule: certificates-are-read-again)
+#[test]
+fn the_authority_of_relay_is_read_again_when_the_connection_is_made_again() {
+    let (folder, renewed) = (super::certificates(), super::certificates());
+    let path = recorded(folder.path());
+    let address = format!("127.0.0.1:{}", crate::support::free_port());
+    let start = |of: &Path, file: &Path| {
+        let text = |name: &str| of.join(name).to_str().expect("a path").to_owned();
+        let (crt, key) = (text("server.crt"), text("server.key"));
+        let args = ["--listen", &address, "--cert", &crt, "--key", &key];
+        Server::start(&args, &[file])
+    };
+    let Some(server) = start(folder.path(), &path) else {
+        return;
+    };
+    let ca = folder.path().join("ca.pem");
+    let settings = HubbleRelaySettings {
+        tls: Some(HubbleTls {
+            ca: ca.clone(),
+            identity: None,
+            server_name: Some("ui.hubble-relay.cilium.io".to_owned()),
+        }),
+        ..plain(&server)
+    };
+    let mut relay = HubbleRelay::open(settings, of_node("n2")).expect("it is there");
+    let counters = relay.counters();
+    all(&mut relay, &counters, 7);
+    let later = folder.path().join("later.json");
+    let line = packet("prod/n2", 7777, false, DENIED, 0);
+    std::fs::write(&later, line + "\n").expect("written");
+    drop(server);
+    std::fs::copy(renewed.path().join("ca.pem"), &ca).expect("renewed");
+    let _server = start(renewed.path(), &later).expect("it starts again");
+    let seen = all(&mut relay, &counters, 8);
+    let ports: Vec<u16> = seen.records.iter().map(|(_, record)| record.port).collect();
+    assert_eq!(ports, [7777]);
+    assert!(counters.reconnects.load(Ordering::Relaxed) >= 1);
 }
