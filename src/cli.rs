@@ -24,6 +24,8 @@ mod exit;
 mod explain;
 mod generate;
 mod graph;
+#[cfg(feature = "cluster")]
+mod hubble_relay;
 mod network_plugin;
 mod notices;
 #[cfg(feature = "cluster")]
