@@ -29,6 +29,10 @@ mod observe;
 mod pager;
 mod period;
 mod policies;
+#[cfg(feature = "cluster")]
+mod probe;
+#[cfg(feature = "cluster")]
+mod probe_connect;
 mod process;
 mod progress;
 #[cfg(feature = "cluster")]
@@ -111,6 +115,10 @@ enum Command {
     Verify(Box<verify::Args>),
     Diff(Box<diff::Args>),
     #[cfg(feature = "cluster")]
+    Probe(Box<probe::Args>),
+    #[cfg(feature = "cluster")]
+    ProbeConnect(Box<probe_connect::Args>),
+    #[cfg(feature = "cluster")]
     Record(record::Args),
     #[cfg(feature = "cluster")]
     Report(Box<report::Args>),
@@ -186,6 +194,10 @@ pub fn run() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Diff(args) => diff::run(&args),
+        #[cfg(feature = "cluster")]
+        Command::Probe(args) => probe::run(&args),
+        #[cfg(feature = "cluster")]
+        Command::ProbeConnect(args) => probe_connect::run(&args),
         #[cfg(feature = "cluster")]
         Command::Record(args) => record::run(&args),
         #[cfg(feature = "cluster")]

@@ -34,6 +34,8 @@ pub use nanoseg_listen as listen;
 pub use nanoseg_net as net;
 pub use nanoseg_observe as observe;
 pub use nanoseg_policy as policy;
+#[cfg(feature = "cluster")]
+pub use nanoseg_probe as probe;
 pub use nanoseg_record as record;
 pub use nanoseg_report as report;
 #[cfg(feature = "cluster")]

@@ -45,6 +45,6 @@ pub use policies::{
 };
 pub use policy_sets::PolicySets;
 #[cfg(feature = "cluster")]
-pub use published::{Published, place, read_published};
+pub use published::{Published, place, read_published, read_published_graph};
 pub use risk::RiskSource;
 pub use source_path::{SaidNodes, SourcePath};
