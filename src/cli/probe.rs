@@ -123,7 +123,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         pods: usize::try_from(args.pods)?,
         ..Limits::default()
     };
-    let pods = before.pods(&client, limits.containers)?;
+    let mut pods = before.pods(&client, limits.containers)?;
+    // Nobody else's pod gets a container, not even to be asked whether it listens.
+    let is_ours = |pod: &Subject| namespaces.is_empty() || namespaces.contains(&pod.pod.namespace);
+    pods.fit.retain(is_ours);
     let evaluation = before.evaluation()?;
     let planned = plan(&PlanInputs {
         inventory: &before.inventory,

@@ -100,6 +100,7 @@ mod tests {
     #[test]
     fn a_handshake_an_answer_a_refusal_and_silence_are_told_apart() {
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+        tcp.set_nonblocking(true).unwrap();
         let closed = {
             let gone = TcpListener::bind("127.0.0.1:0").unwrap();
             gone.local_addr().unwrap()
@@ -137,6 +138,12 @@ mod tests {
             ]
         );
         assert!(told.iter().all(|one| one.second.is_none()), "{told:?}");
+        let seen = tcp.accept().unwrap_err();
+        assert_eq!(
+            seen.kind(),
+            std::io::ErrorKind::WouldBlock,
+            "the server's program sees nothing of it"
+        );
         let query = server.join().unwrap();
         assert!(
             query

@@ -41,6 +41,7 @@ mod page;
 mod places;
 mod pod_commands;
 mod policy;
+mod probe;
 mod properties;
 mod protocol;
 mod record;

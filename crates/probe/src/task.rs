@@ -32,7 +32,7 @@ impl Expected {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Way {
-    /// A TCP handshake, then a reset; no data.
+    /// SYN, SYN-ACK, and a reset in the place of the acknowledgment: the server's program sees no connection.
     Tcp,
     /// An SCTP association that is aborted; no data.
     Sctp,

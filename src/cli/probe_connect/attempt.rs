@@ -1,4 +1,4 @@
-//! One connection attempt: a handshake or one datagram, and nothing else.
+//! One connection attempt: a handshake that is reset, or one datagram, and nothing else (rule: a-try-teaches-nothing).
 
 use super::error_queue;
 use crate::probe::{Outcome, Task, Way};
@@ -28,8 +28,12 @@ pub fn attempt(task: Task, timeout: Duration) -> Outcome {
 fn handshake(to: SocketAddr, protocol: Protocol, timeout: Duration) -> Outcome {
     let connect = || -> io::Result<()> {
         let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(protocol))?;
-        // Closed by a reset: the server has nothing to read and nothing to answer.
+        // The acknowledgment waits for data that never come, and closing resets: SYN, SYN-ACK, RST. The server's program
+        // sees no connection, and who observes learns none (rule: reset-handshake-teaches-nothing).
         socket.set_linger(Some(Duration::ZERO))?;
+        if protocol == Protocol::TCP {
+            socket.set_tcp_quickack(false)?;
+        }
         socket.connect_timeout(&to.into(), timeout)
     };
     match connect() {
