@@ -22,6 +22,7 @@ mod exit;
 mod explain;
 mod generate;
 mod graph;
+mod network_plugin;
 mod notices;
 #[cfg(feature = "cluster")]
 mod observe;
@@ -48,7 +49,6 @@ mod review;
 mod risk;
 #[cfg(feature = "cluster")]
 mod rollback;
-mod service_enforcement;
 #[cfg(feature = "cluster")]
 mod snapshot;
 #[cfg(feature = "cluster")]

@@ -33,6 +33,7 @@ pub use nanoseg_inventory as inventory;
 pub use nanoseg_listen as listen;
 pub use nanoseg_net as net;
 pub use nanoseg_observe as observe;
+pub use nanoseg_plugin as plugin;
 pub use nanoseg_policy as policy;
 #[cfg(feature = "cluster")]
 pub use nanoseg_probe as probe;

@@ -7,7 +7,7 @@ mod files;
 mod findings;
 mod isolated_already;
 mod live_graph;
-mod plugin;
+mod network_plugin;
 mod report;
 pub mod risk;
 pub mod verify;
@@ -15,7 +15,7 @@ mod view;
 
 pub use files::output_files;
 pub use live_graph::{LiveGraph, Update};
-pub use plugin::plugin_findings;
+pub use network_plugin::network_plugin_findings;
 pub use report::{ReportInputs, build_report};
 pub use risk::RiskChoices;
 pub use view::View;
@@ -32,6 +32,7 @@ use crate::graph::{
 };
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::{Direction, Timestamp};
+use crate::plugin::ClusterPlugin;
 use crate::policy::{Synthesis, SynthesisOptions, open_entry_requirements, synthesise};
 use crate::report::UnattributedEdge;
 use crate::risk::Weakness;
@@ -79,6 +80,8 @@ pub struct Generated {
     pub view: View,
     /// Answered traffic of the workloads in scope with somebody whom nobody can name.
     pub unattributed: Vec<UnattributedEdge>,
+    /// The network plugin that the proof holds for.
+    pub network_plugin: ClusterPlugin,
     /// The end of the observation.
     pub end: Timestamp,
     /// Findings of the graph, the synthesis and the proof; sorted.
@@ -126,6 +129,7 @@ pub fn generate(
     let groups = [(in_scope, options.synthesis)];
     let proven = synthesise_and_prove(&requirements, &groups, &open, inventory, existing)?;
     findings.extend(proven.findings);
+    findings.extend(network_plugin_findings(inventory, existing));
     let in_scope = |id: &WorkloadId| options.scope.contains(&id.namespace);
     findings.extend(options.risk.findings(inventory, in_scope));
     findings.extend(weak_findings(
@@ -146,6 +150,7 @@ pub fn generate(
         synthesis: proven.synthesis,
         proof: proven.proof,
         learning,
+        network_plugin: inventory.network_plugin.clone(),
         end,
         findings,
         skipped,
@@ -229,6 +234,7 @@ pub fn synthesise_and_prove(
     existing: &[NetworkPolicy],
 ) -> Result<Proven, EvaluateError> {
     let mut open = open.clone();
+    open.leave_open_not_honoured(requirements, inventory);
     note_isolated_already(&mut open, requirements, inventory, existing)?;
     let mut synthesis = Synthesis::default();
     for (workloads, options) in groups {
@@ -261,6 +267,10 @@ pub fn synthesise_and_prove(
     let proof = prove_each_way(inventory, sets, requirements, managed)?;
     let mut findings = synthesis.findings.clone();
     findings.extend(synthesis.open.findings());
+    findings.extend(network_plugin::policy_findings(
+        &synthesis.policies,
+        inventory,
+    ));
     findings.extend(findings::of_proof(&proof));
     findings.sort();
     findings.dedup();

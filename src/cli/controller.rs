@@ -4,10 +4,10 @@ mod backup;
 
 use super::access::AccessArgs;
 use super::ceilings::CeilingArgs;
+use super::network_plugin::NetworkPluginArgs;
 use super::process::without_user;
 use super::receive::{NatsArgs, NatsStreamArgs};
 use super::risk::ApprovedArgs;
-use super::service_enforcement::ServiceEnforcementArgs;
 use super::terminal::{LogArgs, LogFormat};
 use super::units::parse_duration;
 use crate::controller::{ControllerSettings, run as run_controller};
@@ -73,7 +73,7 @@ pub struct Args {
     images: ApprovedArgs,
 
     #[command(flatten)]
-    service_enforcement: ServiceEnforcementArgs,
+    network_plugin: NetworkPluginArgs,
 
     #[command(flatten)]
     ceilings: CeilingArgs,
@@ -273,6 +273,7 @@ fn log_start(settings: &ControllerSettings) {
         output = settings.output.as_ref().map(|path| path.display().to_string()),
         retention = format!("{}s", settings.retention.as_secs()),
         service_enforcement = ?settings.service_enforcement,
+        network_plugin = ?settings.network_plugin.map(|said| said.to_string()),
         ceilings = ?settings.ceilings,
         accept_new_state = settings.accept_new_state,
         "nanoseg controller starts"
@@ -312,7 +313,8 @@ fn settings(args: Args) -> anyhow::Result<ControllerSettings> {
         retention: args.retention,
         output: args.output_dir,
         approved: args.images.approved(),
-        service_enforcement: args.service_enforcement.setting(),
+        service_enforcement: args.network_plugin.ports(),
+        network_plugin: args.network_plugin.profile(),
         ceilings: args.ceilings.ceilings(),
     })
 }

@@ -5,9 +5,9 @@ mod sarif;
 mod text;
 
 use super::access::NamespaceArg;
+use super::network_plugin::NetworkPluginArgs;
 use super::notices::Stderr;
 use super::policies::PolicyArgs;
-use super::service_enforcement::ServiceEnforcementArgs;
 use super::{exit, terminal};
 use crate::evaluate::{Evaluation, Explanation, HostNetwork, PeerRef};
 use crate::inventory::{Inventory, OwnerRule};
@@ -48,7 +48,7 @@ pub struct Args {
     #[command(flatten)]
     sources: PolicyArgs,
     #[command(flatten)]
-    service_enforcement: ServiceEnforcementArgs,
+    network_plugin: NetworkPluginArgs,
     /// How to print it
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -136,12 +136,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         policies,
         namespace,
     } = sources.read(&Stderr::new())?;
-    let (inventory, _) = Inventory::build(&objects, OwnerRule::Infer);
+    let (mut inventory, _) = Inventory::build(&objects, OwnerRule::Infer);
+    inventory.take_network_plugin(args.network_plugin.profile());
     let namespace = args.place.namespace.clone().unwrap_or(namespace);
     let client = resolve_end(&args.client, &namespace, &inventory)?;
     let server = resolve_end(&args.server, &namespace, &inventory)?;
     let server = ends::behind_node_port(server, args.port, &inventory);
-    let enforcement = args.service_enforcement.setting();
+    let plugin = inventory.network_plugin.behaviour();
+    let enforcement = args.network_plugin.ports().unwrap_or(plugin.ports);
     let from = targets(&client, args.port, &inventory, enforcement)?;
     let to = targets(&server, args.port, &inventory, enforcement)?;
     let evaluation = Evaluation::new(&inventory, &policies, HostNetwork::Exact)

@@ -1,8 +1,8 @@
 //! `nanoseg generate`: policies, proof and report from observed traffic.
 
+use super::network_plugin::NetworkPluginArgs;
 use super::notices::Stderr;
 use super::risk::RiskArgs;
-use super::service_enforcement::ServiceEnforcementArgs;
 use super::traffic::{GraphArgs, ObservationArgs};
 use super::{exit, terminal};
 use crate::finding::Severity;
@@ -60,7 +60,7 @@ pub struct Args {
     #[arg(long, value_enum, value_name = "WHO", default_value_t = PublicEntry::Seen)]
     public_entry: PublicEntry,
     #[command(flatten)]
-    service_enforcement: ServiceEnforcementArgs,
+    network_plugin: NetworkPluginArgs,
     #[command(flatten)]
     risk: RiskArgs,
     /// What to print to stdout.
@@ -123,7 +123,9 @@ Exit codes: 0 proven sound; 1 sound, but with findings of severity error or exce
 
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let read = args.captures.read(&Stderr::new())?;
+    let read = args
+        .captures
+        .read(args.network_plugin.profile(), &Stderr::new())?;
     let options = Options {
         graph: args.graph.options(),
         synthesis: SynthesisOptions {
@@ -136,7 +138,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             partial_view: args.isolate_partial_view,
             unattributed: args.isolate_anyway,
         },
-        enforcement: args.service_enforcement.everywhere(),
+        enforcement: args.network_plugin.everywhere(),
         scope: Scope {
             namespaces: args.namespace.iter().cloned().collect(),
             excluded: args.exclude_namespace.iter().cloned().collect(),
@@ -164,18 +166,12 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         &options,
     )
     .context("failed to judge the policies")?;
-    let mut findings = read.findings;
-    findings.extend(pipeline::plugin_findings(
-        &generated.synthesis,
-        &read.inventory,
-        read.plugin,
-    ));
     let run = pipeline::build_report(
         &generated,
         ReportInputs {
             inputs: read.inputs,
             skipped: read.skipped,
-            findings,
+            findings: read.findings,
             output: Some(args.out.display().to_string()),
         },
     );

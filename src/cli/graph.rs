@@ -60,7 +60,7 @@ Examples:
 
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let read = args.captures.read(&Stderr::new())?;
+    let read = args.captures.read(None, &Stderr::new())?;
     let built = build(&read.flows, &read.inventory, args.graph.options());
     // The graph goes to stdout, so findings about its accuracy go to stderr.
     for finding in read.findings.iter().filter(|f| f.severity < Severity::Note) {

@@ -4,6 +4,7 @@ mod cluster_state;
 mod text;
 
 use super::access::{AccessArgs, ControllerArgs};
+use super::network_plugin::NetworkPluginArgs;
 use super::notices::Stderr;
 use super::units::parse_duration;
 use super::{exit, terminal};
@@ -82,6 +83,8 @@ pub struct Args {
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
     #[command(flatten)]
+    network_plugin: NetworkPluginArgs,
+    #[command(flatten)]
     access: AccessArgs,
     #[command(flatten)]
     controller: ControllerArgs,
@@ -116,7 +119,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let namespaces = namespaces(args, &client);
     let notices = Stderr::new();
     let controller = &args.controller.controller_namespace;
-    let before = ClusterState::read(&client, args.access.settings(), controller, &notices)?;
+    let read = || {
+        let settings = args.access.settings();
+        ClusterState::read(&client, settings, controller, args.network_plugin, &notices)
+    };
+    let before = read()?;
     before.check_namespaces(&namespaces)?;
     let limits = Limits {
         sample: usize::try_from(args.sample)?,
@@ -177,7 +184,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut heard = try_all(&client, &prober, &trials, refused);
     heard.checks = ask_servers(&client, &prober, &planned, &heard, &pods.fit);
     // What was planned must be so afterwards too.
-    let after = ClusterState::read(&client, args.access.settings(), controller, &notices)?;
+    let after = read()?;
     heard.changed = changed(&planned, &after.inventory, &after.evaluation()?);
     let facts = ClusterFacts {
         fresh: fresh(&before.policies, &before.inventory, from),

@@ -4,9 +4,9 @@ mod sign;
 mod verify;
 
 use super::access::{AccessArgs, ControllerArgs};
+use super::network_plugin::NetworkPluginArgs;
 use super::notices::Stderr;
 use super::period::PeriodArgs;
-use super::service_enforcement::ServiceEnforcementArgs;
 use super::terminal;
 use super::verify::check_namespaces;
 use crate::graph::{Graph, Peer};
@@ -93,7 +93,7 @@ struct WriteArgs {
     #[command(flatten)]
     period: PeriodArgs,
     #[command(flatten)]
-    service_enforcement: ServiceEnforcementArgs,
+    network_plugin: NetworkPluginArgs,
     /// Only traffic and workloads of this namespace (repeatable; default: all).
     #[arg(long, short, value_name = "NS")]
     namespace: Vec<String>,
@@ -242,10 +242,11 @@ fn load(
 fn evidence(args: &WriteArgs, loaded: LoadedEvidence) -> anyhow::Result<(Evidence, Graph)> {
     let LoadedEvidence {
         graph,
-        inventory,
+        mut inventory,
         policies,
         inputs: mut given,
     } = loaded;
+    inventory.take_network_plugin(args.network_plugin.profile());
     for name in &args.cluster {
         given.sources.push(Source {
             name: name.display().to_string(),
@@ -268,7 +269,7 @@ fn evidence(args: &WriteArgs, loaded: LoadedEvidence) -> anyhow::Result<(Evidenc
     });
     given.policy_files = policy_files(&policies)?;
     given.probes = read_probes(&args.probe)?;
-    given.enforcement = args.service_enforcement.everywhere();
+    given.enforcement = args.network_plugin.everywhere();
     build_evidence(&graph, &inventory, &policies, given).context("failed to judge the policies")
 }
 

@@ -5,6 +5,7 @@ use crate::flow::FlowConfig;
 use crate::graph::{GraphOptions, ImpliedLookups};
 use crate::load::{LoadedTraffic, NoticeSink, SourcePath, TrafficSource, read_with_snapshots};
 use crate::net::parse_range;
+use crate::plugin::Profile;
 use std::path::{Path, PathBuf};
 
 /// Where observations come from.
@@ -78,13 +79,18 @@ pub struct ObservationArgs {
 }
 
 impl ObservationArgs {
-    /// Reads the snapshots, then captures and flow logs.
+    /// Reads the snapshots, then captures and flow logs. `network_plugin` is the one that was named, if one was.
     ///
     /// # Errors
     /// Files that cannot be read, or are not what they should be.
-    pub fn read(&self, notices: &dyn NoticeSink) -> anyhow::Result<LoadedTraffic> {
+    pub fn read(
+        &self,
+        network_plugin: Option<Profile>,
+        notices: &dyn NoticeSink,
+    ) -> anyhow::Result<LoadedTraffic> {
         self.traffic.check_stdin(&self.cluster)?;
-        let source = self.traffic.source();
+        let mut source = self.traffic.source();
+        source.network_plugin = network_plugin;
         let connect = self.access.settings();
         Ok(read_with_snapshots(
             &source,

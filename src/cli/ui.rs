@@ -3,9 +3,9 @@
 mod decider;
 
 use super::access::{AccessArgs, ControllerArgs};
+use super::network_plugin::NetworkPluginArgs;
 use super::notices::Stderr;
 use super::risk::RiskArgs;
-use super::service_enforcement::ServiceEnforcementArgs;
 use crate::load::page::{FolderSource, PageSource, Views, read_folder};
 use crate::web::{Decide, Server, Shown};
 use anyhow::Context;
@@ -46,7 +46,7 @@ pub struct Args {
     #[command(flatten)]
     risk: RiskArgs,
     #[command(flatten)]
-    service_enforcement: ServiceEnforcementArgs,
+    network_plugin: NetworkPluginArgs,
     #[command(flatten)]
     access: AccessArgs,
     #[command(flatten)]
@@ -98,7 +98,8 @@ fn open(args: &Args) -> anyhow::Result<(Views, Option<Arc<dyn Decide>>)> {
             connect: &args.access.settings(),
             state: args.state.as_deref(),
             risk: &risk,
-            enforcement: args.service_enforcement.everywhere(),
+            enforcement: args.network_plugin.everywhere(),
+            network_plugin: args.network_plugin.profile(),
         };
         let view = read_folder(source, &Stderr::new())?;
         return Ok((Views::fixed(view), None));
@@ -108,7 +109,8 @@ fn open(args: &Args) -> anyhow::Result<(Views, Option<Arc<dyn Decide>>)> {
         flows: args.flows.clone(),
         state: args.state.clone(),
         risk,
-        service_enforcement: args.service_enforcement.setting(),
+        service_enforcement: args.network_plugin.ports(),
+        network_plugin: args.network_plugin.profile(),
         controller_namespace: args.controller.controller_namespace.clone(),
     };
     let views = Views::watch(source, Arc::new(Stderr::new()))?;

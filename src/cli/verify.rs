@@ -1,9 +1,9 @@
 //! `nanoseg verify`: compares policies with recorded traffic.
 
+use super::network_plugin::NetworkPluginArgs;
 use super::notices::Stderr;
 use super::period::PeriodArgs;
 use super::policies::PolicyArgs;
-use super::service_enforcement::ServiceEnforcementArgs;
 use super::style::Style;
 use super::traffic::{GraphArgs, TrafficArgs};
 use super::{exit, terminal};
@@ -45,7 +45,7 @@ pub struct Args {
     #[command(flatten)]
     period: PeriodArgs,
     #[command(flatten)]
-    service_enforcement: ServiceEnforcementArgs,
+    network_plugin: NetworkPluginArgs,
     /// Only traffic and workloads of this namespace (repeatable; default: all).
     #[arg(long, short, value_name = "NS")]
     namespace: Vec<String>,
@@ -114,7 +114,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let verdict = verify(
         &built.graph,
         &inventory,
-        &args.service_enforcement.everywhere(),
+        &args.network_plugin.everywhere(),
         &policies,
         &args.namespace,
     )
@@ -154,7 +154,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// The traffic to compare with: records are cut at the ends of the period, folded edges have whole hours.
 fn traffic_source(args: &Args, period: Period) -> TrafficSource {
-    let traffic = args.traffic.source().with_folded(hours_of(period));
+    let mut traffic = args.traffic.source().with_folded(hours_of(period));
+    traffic.network_plugin = args.network_plugin.profile();
     match (period.from, period.to) {
         (None, None) => traffic,
         (from, to) => traffic.cut_at(from, to),

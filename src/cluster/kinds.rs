@@ -1,6 +1,6 @@
 //! Lists the kinds that are read, and converts a tree into a typed object.
 
-use crate::inventory::kubernetes::{FromJson, Json, ListedNode, drop_last_applied};
+use crate::inventory::kubernetes::{ConfigMap, FromJson, Json, ListedNode, drop_last_applied};
 use crate::inventory::{ImageScan, ObjectRemark, Objects, OtherPolicy, SnapshotGap};
 use crate::net::Timestamp;
 use k8s_openapi::Metadata;
@@ -47,6 +47,15 @@ macro_rules! kinds {
                 ("CiliumNode", "cilium.io") => {
                     objects.cilium_nodes.push(FromJson::from_json(tree)?);
                 }
+                // Only those of network plugins, and of these a few values.
+                ("ConfigMap", "") => {
+                    let tree = tree.value()?;
+                    let name = tree.pointer("/metadata/name").and_then(|name| name.as_str());
+                    if !name.is_some_and(ConfigMap::is_read) {
+                        return Ok(Typed::Skipped);
+                    }
+                    objects.config_maps.push(namespaced(Json::Value(tree))?);
+                }
                 ("NetworkPolicy", "networking.k8s.io") => {
                     let mut policy: NetworkPolicy = namespaced(tree)?;
                     policy.metadata.managed_fields = None;
@@ -79,6 +88,7 @@ macro_rules! kinds {
             objects.nodes.append(&mut more.nodes);
             objects.service_cidrs.append(&mut more.service_cidrs);
             objects.cilium_nodes.append(&mut more.cilium_nodes);
+            objects.config_maps.append(&mut more.config_maps);
             objects.network_policies.append(&mut more.network_policies);
             objects.gaps.append(&mut more.gaps);
             objects.scans.append(&mut more.scans);

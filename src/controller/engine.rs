@@ -32,7 +32,7 @@ mod violations;
 mod waiting;
 
 pub use enforcer_reports::resume_break_glass;
-pub use observation::Observation;
+pub use observation::{Observation, SaidOfPlugin};
 pub use proven::keep_proven;
 pub use state::{EngineState, StateError};
 

@@ -2,7 +2,9 @@
 
 use super::break_glass::BreakGlass;
 use super::enforcer::Enforcer;
-use super::engine::{Engine, EngineState, Observation, Parts, keep_proven, resume_break_glass};
+use super::engine::{
+    Engine, EngineState, Observation, Parts, SaidOfPlugin, keep_proven, resume_break_glass,
+};
 use super::exporter::Exporter;
 use super::folder::{FoldNews, Folder};
 use super::graph_publisher::GraphPublisher;
@@ -79,14 +81,18 @@ pub async fn lead(
     let (news, folded) = mpsc::channel(FOLDED);
     let (inventory, known) = watch::channel(None);
     let settings = &replica.settings;
-    let (enforcement, approved) = (settings.service_enforcement, settings.approved.clone());
+    let said = SaidOfPlugin {
+        profile: settings.network_plugin,
+        ports: settings.service_enforcement,
+    };
+    let approved = settings.approved.clone();
     let engine = Engine::new(Parts {
         watches: replica.watches.clone(),
         writer: replica.writer.clone(),
         events: replica.events.clone(),
         store: loaded.store,
         engine_state: loaded.engine_state,
-        observation: Observation::new(loaded.live, enforcement, approved),
+        observation: Observation::new(loaded.live, said, approved),
         plan: plan_in,
         recorded,
         graph: graph_in,

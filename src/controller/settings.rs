@@ -5,8 +5,8 @@ use super::intake::IntakeError;
 use super::take_over::TakeOverError;
 use crate::cluster::ConnectSettings;
 use crate::cluster::live::ConnectError;
-use crate::graph::ServiceEnforcement;
 use crate::listen::ServerTls;
+use crate::plugin::{EnforcedPorts, Profile};
 use crate::review::Ceilings;
 use crate::risk::Approved;
 use crate::store::{FlowStoreError, ReviewStoreError, StateLockError};
@@ -50,8 +50,10 @@ pub struct ControllerSettings {
     /// Images that may run in every namespace.
     pub approved: Approved,
     /// Where the network plugin checks connections through Services, in namespaces whose Segmentation does not
-    /// set it.
-    pub service_enforcement: ServiceEnforcement,
+    /// set it; `None`: as its profile says.
+    pub service_enforcement: Option<EnforcedPorts>,
+    /// The network plugin, if it is not the one that the cluster's objects show.
+    pub network_plugin: Option<Profile>,
     /// What automatic approval may do at most, in any namespace.
     pub ceilings: Ceilings,
 }

@@ -21,9 +21,10 @@ use crate::cluster::{ConnectSettings, append};
 use crate::finding::{Code, Finding};
 use crate::flow::{AddressEpochs, FlowConfig, FlowResult, NodeAddresses, SkipCounters};
 use crate::graph::{History, Vantage, address_epochs};
-use crate::inventory::{ImageScan, Inventory, NetworkPlugin, Objects, OwnerRule, foreign_policies};
+use crate::inventory::{ImageScan, Inventory, Objects, OwnerRule, foreign_policies};
 use crate::net::Timestamp;
 use crate::observe::{CaptureRead, CaptureSummary};
+use crate::plugin::{ClusterPlugin, NetworkPlugin, Profile, ToldBy};
 use crate::report::period::Period;
 use crate::report::{CaptureInput, Inputs, SnapshotInput};
 use captures::{observed, read_captures};
@@ -45,6 +46,8 @@ pub struct TrafficSource {
     pub pod_ranges: Vec<ipnet::IpNet>,
     /// Ranges that Services get addresses from; empty: those that the Services show.
     pub service_ranges: Vec<ipnet::IpNet>,
+    /// The network plugin, if it is not the one that the cluster's objects show.
+    pub network_plugin: Option<Profile>,
     /// Connections held in memory at once.
     pub max_connections: usize,
     /// If set, no flow record spans an hour or one of these times.
@@ -61,6 +64,7 @@ impl TrafficSource {
             flows,
             pod_ranges: Vec::new(),
             service_ranges: Vec::new(),
+            network_plugin: None,
             max_connections: FlowConfig::default().max_connections,
             cuts: None,
             folded: None,
@@ -123,8 +127,6 @@ pub struct LoadedTraffic {
     pub scans: Vec<ImageScan>,
     /// The NetworkPolicies of the snapshots that nanoseg does not manage.
     pub foreign_policies: Vec<NetworkPolicy>,
-    /// The network plugin, as far as the snapshots or the flow logs show it.
-    pub plugin: Option<NetworkPlugin>,
 }
 
 impl LoadedTraffic {
@@ -213,6 +215,12 @@ fn read(
     {
         (inventory, findings) = self::inventory(source, objects, &snapshots, told)?;
     }
+    if logs.as_ref().is_some_and(FlowLogs::are_of_hubble) && inventory.network_plugin.is_unknown() {
+        inventory.network_plugin = ClusterPlugin {
+            profile: Profile::of(NetworkPlugin::Cilium),
+            told: ToldBy::FlowLogs,
+        };
+    }
     let (flows, frames, summary, pairs) = match source.captures.as_slice() {
         [] => Default::default(),
         _ => read_captures(source, &mut inventory, notices)?,
@@ -249,15 +257,11 @@ fn read(
         findings,
         scans: objects.scans.clone(),
         foreign_policies,
-        plugin: NetworkPlugin::of(objects),
     };
     if let Some(mut logs) = logs {
         loaded.history = std::mem::take(&mut logs.history);
         let epochs = source.epochs(&loaded.inventory);
         skipped.extend(logs.skipped());
-        if logs.are_of_hubble() {
-            loaded.plugin = Some(NetworkPlugin::Cilium);
-        }
         loaded.add(logs, summary.span, &epochs);
     }
     loaded.skipped = skipped;
@@ -278,6 +282,7 @@ fn inventory(
     if !source.service_ranges.is_empty() {
         inventory.service_ranges.clone_from(&source.service_ranges);
     }
+    inventory.take_network_plugin(source.network_plugin);
     // Who says both ranges says what is the cluster's and what is not.
     if !source.pod_ranges.is_empty() && !source.service_ranges.is_empty() {
         inventory.partial = false;

@@ -14,7 +14,7 @@ use super::error::LoadError;
 use super::notice::NoticeSink;
 use super::risk::RiskSource;
 use crate::cluster::ConnectSettings;
-use crate::graph::ServiceEnforcement;
+use crate::plugin::{EnforcedPorts, Profile};
 use crate::web::{Shown, View};
 use cluster::ClusterPage;
 use std::path::PathBuf;
@@ -31,7 +31,9 @@ pub struct PageSource {
     pub state: Option<PathBuf>,
     pub risk: RiskSource,
     /// Where the network plugin checks traffic to Services, in namespaces whose Segmentation does not say it.
-    pub service_enforcement: ServiceEnforcement,
+    pub service_enforcement: Option<EnforcedPorts>,
+    /// The network plugin, if it is not the one that the cluster's objects show.
+    pub network_plugin: Option<Profile>,
     /// The namespace of the controller.
     pub controller_namespace: String,
 }

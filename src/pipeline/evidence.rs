@@ -108,6 +108,7 @@ pub fn build_evidence(
     let mut evidence = Evidence {
         schema: Evidence::SCHEMA,
         period: given.period,
+        network_plugin: (&inventory.network_plugin).into(),
         figures: figures(&workloads, &edges, &done, &learning),
         namespaces: given.namespaces.clone(),
         sources: given.sources,

@@ -1,6 +1,7 @@
 //! An evaluation: a set of policies, resolved over the pods of an inventory.
 
 use super::address_map::AddressMap;
+use super::cluster_blocks::cluster_blocks;
 use super::connection_set_pool::SetId;
 use super::pod_classes::{ClassId, HostNetwork, PodClass, PodClasses};
 use super::rules::{EvaluateError, Names, Policy, parse_policy, pod_label_keys};
@@ -31,7 +32,8 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// Resolves `policies` over the pods of `inventory`, current, past and expected ones.
+    /// Resolves `policies` over the pods of `inventory`, current, past and expected ones, as the cluster's network
+    /// plugin honours them (rule: plugin-is-part-of-the-model).
     ///
     /// # Errors
     /// A policy that the API server would refuse, named with the field.
@@ -42,7 +44,8 @@ impl Evaluation {
     ) -> Result<Evaluation, EvaluateError> {
         let mut symbols = Symbols::default();
         let keys = pod_label_keys(policies.clone());
-        let pod_classes = PodClasses::build(inventory, &keys, host_network, &mut symbols);
+        let blocks = cluster_blocks(inventory, policies.clone());
+        let pod_classes = PodClasses::build(inventory, &keys, host_network, &mut symbols, blocks);
         let mut names = Names::default();
         let policies = policies.into_iter();
         let policies: Result<Vec<Policy>, EvaluateError> = policies

@@ -13,10 +13,12 @@
 //!   `spec.ingress`). The other direction, from a pod to its own node, has no such promise and needs a rule.
 //! - A named port is looked up in the destination pod, by name and protocol. For a destination that is
 //!   an address it matches nothing. Replies of an allowed connection need no rule.
-//! - An `ipBlock` names addresses, never pods: pods are matched by selectors only. Network plugins
-//!   differ here (Cilium ignores pods in an ipBlock, iptables-based ones match them), so whether a
-//!   policy is *sound* never depends on an ipBlock that covers a pod, while the *excess* of an ipBlock
-//!   counts all its addresses, also those of pods. Both figures hold for every plugin.
+//! - What an `ipBlock` matches of the cluster is the network plugin's (`nanoseg_plugin::IpBlockMatch`). Nodes: with
+//!   Cilium not, unless it is told to. Pods: where the plugin lets a block match them, they are matched as by a
+//!   selector. Where it does not, or nothing tells which plugin it is, whether a policy is *sound* never depends
+//!   on an ipBlock that covers a pod, while the *excess* of an ipBlock counts all its addresses, also those of
+//!   pods: both figures then hold for every plugin.
+//! - A plugin that does not enforce SCTP honours no rule for it.
 //!
 //! Results are sets of connections, not single probes. Pods of one workload that have the same named ports
 //! and the same values of all labels that some policy reads are one class. Results per class are stored
@@ -34,6 +36,7 @@
 
 mod address_map;
 mod cause;
+mod cluster_blocks;
 mod connection_set_pool;
 mod connectivity;
 mod difference;

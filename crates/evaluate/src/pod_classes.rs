@@ -42,6 +42,28 @@ pub struct PodClass {
     pub(super) labels: Labels,
     /// The index of its named ports in [`PodClasses::port_lists`].
     pub(super) ports: u32,
+    /// The ipBlocks that match its pods, as indices into [`PodClasses::pod_blocks`].
+    pub(super) blocks: Vec<u32>,
+}
+
+/// By what two classes differ.
+#[derive(PartialEq, Eq, Hash)]
+struct ClassKey<'a> {
+    workload: &'a WorkloadId,
+    namespace: NamespaceId,
+    labels: Labels,
+    ports: u32,
+    host: bool,
+    blocks: Vec<u32>,
+}
+
+/// What the network plugin lets ipBlocks match of the cluster.
+#[derive(Debug, Default)]
+pub(super) struct Blocks {
+    /// What no block matches.
+    pub unmatched: AddressSet,
+    /// The blocks that match pods.
+    pub of_pods: Vec<AddressSet>,
 }
 
 /// The index of a namespace among all namespaces, in the order of their names.
@@ -75,6 +97,12 @@ pub struct PodClasses {
     members_with: FxHashMap<(NamespaceId, Symbol, Symbol), Vec<ClassId>>,
     /// The number of classes that pod selectors can match.
     pub(super) selectable: usize,
+    /// What no ipBlock matches: the addresses of nodes, with some network plugins.
+    pub(super) unmatched: AddressSet,
+    /// The ipBlocks that match some pod, each once, if the network plugin lets them.
+    pub(super) pod_blocks: Vec<AddressSet>,
+    /// The network plugin enforces rules for SCTP.
+    pub(super) sctp: bool,
 }
 
 /// The address families in use.
@@ -87,14 +115,20 @@ pub(super) struct Families {
 impl PodClasses {
     /// Groups the pods of `inventory`, current, past and expected, into classes. Two pods of a workload are
     /// in different classes only if they differ in a label of `keys` (the keys that some policy reads), in
-    /// their named ports, or in hostNetwork.
+    /// their named ports, in hostNetwork, or in which of `blocks` match them.
     pub(super) fn build(
         inventory: &Inventory,
         keys: &BTreeSet<&str>,
         host_network: HostNetwork,
         symbols: &mut Symbols,
+        blocks: Blocks,
     ) -> PodClasses {
-        let mut pod_classes = PodClasses::default();
+        let mut pod_classes = PodClasses {
+            unmatched: blocks.unmatched,
+            pod_blocks: blocks.of_pods,
+            sctp: inventory.network_plugin.behaviour().sctp,
+            ..PodClasses::default()
+        };
         pod_classes.add_namespaces(inventory, symbols);
         pod_classes.add_classes(inventory, keys, host_network, symbols);
         for (number, classes) in pod_classes.workloads.values().enumerate() {
@@ -150,8 +184,7 @@ impl PodClasses {
         symbols: &mut Symbols,
     ) {
         let mut lists: FxHashMap<Vec<ContainerPort>, u32> = FxHashMap::default();
-        let mut known: FxHashMap<(&WorkloadId, NamespaceId, Labels, u32, bool), ClassId> =
-            FxHashMap::default();
+        let mut known: FxHashMap<ClassKey, ClassId> = FxHashMap::default();
         for (index, pod) in inventory.pods.iter().enumerate() {
             let Some(namespace) = self.namespaces.get(&pod.namespace).copied() else {
                 continue;
@@ -167,11 +200,18 @@ impl PodClasses {
                 .iter()
                 .filter(|(key, _)| keys.contains(key.as_str()));
             let labels = intern(labels.map(|(k, v)| (k.as_str(), v.as_str())), symbols);
-            let key = (&pod.workload, namespace, labels, ports, host);
+            let key = ClassKey {
+                workload: &pod.workload,
+                namespace,
+                labels,
+                ports,
+                host,
+                blocks: self.blocks_of(pod),
+            };
             let class = match known.get(&key) {
                 Some(class) => *class,
                 None => {
-                    let class = self.add_class(pod, namespace, key.2.clone(), ports, host);
+                    let class = self.add_class(&key);
                     known.insert(key, class);
                     class
                 }
@@ -185,39 +225,54 @@ impl PodClasses {
         }
     }
 
-    fn add_class(
-        &mut self,
-        pod: &Pod,
-        namespace: NamespaceId,
-        labels: Labels,
-        ports: u32,
-        host_network: bool,
-    ) -> ClassId {
+    /// The blocks that match every address of a pod. One that matches only some of them allows too little to count.
+    fn blocks_of(&self, pod: &Pod) -> Vec<u32> {
+        let matches = |block: &AddressSet| {
+            !pod.addresses.is_empty() && pod.addresses.iter().all(|one| block.contains(*one))
+        };
+        let blocks = (0..).zip(&self.pod_blocks);
+        blocks
+            .filter(|(_, block)| matches(block))
+            .map(|(index, _)| index)
+            .collect()
+    }
+
+    fn add_class(&mut self, key: &ClassKey) -> ClassId {
         let id = ClassId(self.classes.len() as u32);
-        if !host_network {
+        if !key.host {
             self.selectable += 1;
-            self.members[namespace.0 as usize].push(id);
-            for (key, value) in &labels {
+            self.members[key.namespace.0 as usize].push(id);
+            for (label, value) in &key.labels {
                 self.members_with
-                    .entry((namespace, *key, *value))
+                    .entry((key.namespace, *label, *value))
                     .or_default()
                     .push(id);
             }
         }
         self.workloads
-            .entry(pod.workload.clone())
+            .entry(key.workload.clone())
             .or_default()
             .push(id);
-        let workload = pod.workload.clone();
         self.classes.push(PodClass {
-            workload,
-            host_network,
+            workload: key.workload.clone(),
+            host_network: key.host,
             pods: Vec::new(),
             workload_number: 0,
-            labels,
-            ports,
+            labels: key.labels.clone(),
+            ports: key.ports,
+            blocks: key.blocks.clone(),
         });
         id
+    }
+
+    /// Returns the classes whose pods an ipBlock matches, ascending; none with network plugins that match no pods so.
+    pub(super) fn classes_in(&self, block: &AddressSet) -> Vec<ClassId> {
+        let index = self.pod_blocks.iter().position(|one| one == block);
+        let Some(index) = index.map(|index| index as u32) else {
+            return Vec::new();
+        };
+        let matched = |id: &ClassId| self.classes[id.index()].blocks.contains(&index);
+        self.selectable_classes().filter(matched).collect()
     }
 
     pub(super) fn namespace(&self, name: &str) -> Option<NamespaceId> {

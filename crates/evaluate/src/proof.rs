@@ -352,5 +352,23 @@ pub fn prove_each_way(
         ids: pod_classes.workloads.keys().collect(),
     };
     (proof.excess, proof.excess_by_existing) = search.run();
+    if !inventory.network_plugin.behaviour().enforces {
+        proof.excess = everything(managed);
+    }
     Ok(proof)
+}
+
+/// The excess where the cluster's network plugin enforces no policy: everything, in every direction that is managed
+/// (rule: unenforced-is-everything).
+fn everything(managed: Managed<'_>) -> ExcessList {
+    let mut excess = ExcessList::default();
+    for direction in [Direction::Ingress, Direction::Egress] {
+        for workload in managed.of(direction) {
+            let own = Span::Workload(workload.clone());
+            excess
+                .push_with(|| tight::excess(direction, own, Span::Anything, ConnectionSet::all()));
+        }
+    }
+    excess.entries.sort_unstable();
+    excess
 }

@@ -202,7 +202,7 @@ pub(super) fn parse_policy(
 }
 
 /// The field and the problem.
-type Problem = (String, String);
+pub(super) type Problem = (String, String);
 
 struct Reader<'a> {
     namespace: &'a str,
@@ -273,8 +273,13 @@ impl Reader<'_> {
         match (&peer.ip_block, &peer.namespace_selector, &peer.pod_selector) {
             (None, None, None) => problem("", "a peer needs a selector or an ipBlock"),
             (Some(block), None, None) => {
+                let block = addresses(block).map_err(within("ipBlock".into()))?;
+                let pods = self.pod_classes.classes_in(&block);
+                if !pods.is_empty() {
+                    rule.pods.push(self.names.intern_pods(pods));
+                }
                 rule.addresses
-                    .push(addresses(block).map_err(within("ipBlock".into()))?);
+                    .push(block.difference(&self.pod_classes.unmatched));
                 Ok(())
             }
             (Some(_), _, _) => problem("ipBlock", "an ipBlock cannot be combined with a selector"),
@@ -317,6 +322,7 @@ impl Reader<'_> {
         }
         for (index, port) in ports.iter().enumerate() {
             match parse_port(port).map_err(within(format!("ports[{index}]")))? {
+                (Protocol::Sctp, _) if !self.pod_classes.sctp => {}
                 (protocol, Port::Numbers(ports)) => {
                     fixed = fixed.union(&ConnectionSet::of(protocol, ports));
                 }
@@ -361,7 +367,7 @@ fn policy_types(types: Option<&[String]>, has_egress: bool) -> Result<(bool, boo
     Ok((has("Ingress"), has("Egress")))
 }
 
-fn addresses(block: &IPBlock) -> Result<AddressSet, Problem> {
+pub(super) fn addresses(block: &IPBlock) -> Result<AddressSet, Problem> {
     let parse = |text: &str, field: String| {
         text.parse::<IpNet>()
             .map_err(|_| (field, format!("{text:?} is not a CIDR")))

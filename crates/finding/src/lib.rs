@@ -127,8 +127,23 @@ codes! {
         "A policy that is already there has an ipBlock that covers pods; it was judged as outside addresses, and many network plugins let it reach pods as well."
         "Take the pod range out of the block with except, or select pods by their labels.";
     CiliumNodeAddress "cilium-node-address" Warning
-        "The cluster runs Cilium, and a generated rule has the address of a node or of the API server: by default Cilium matches no node with an ipBlock."
-        "Set policyCIDRMatchMode: nodes in Cilium before you apply the policy, or allow these ends with a CiliumNetworkPolicy.";
+        "The cluster runs Cilium, and the workload needs the address of a node, such as the API server's: by default Cilium matches no node with an ipBlock, so the direction is not isolated."
+        "Set policyCIDRMatchMode: nodes in Cilium and generate again, or allow these ends with a CiliumNetworkPolicy (--dialect cilium).";
+    PoliciesNotEnforced "policies-not-enforced" Error
+        "The cluster's network plugin enforces no NetworkPolicy: every policy is there without effect, and everything stays open."
+        "Run a plugin that enforces them (kube-network-policies beside flannel, Calico, Cilium), switch its enforcement on (the message names the setting), or name the plugin with --network-plugin if another one enforces.";
+    NetworkPluginUnknown "network-plugin-unknown" Note
+        "Nothing tells which network plugin enforces the policies: they are judged by the specification of NetworkPolicy, and plugins differ from it."
+        "Add the DaemonSets, Nodes and pods of kube-system to the snapshot (nanoseg snapshot has them), or name the plugin with --network-plugin.";
+    RuleNotHonoured "rule-not-honoured" Warning
+        "The cluster's network plugin does not honour something in the rules of a policy: a protocol, a range of ports, a named port."
+        "Write the rule as the plugin takes it (docs/plugins.md), switch the feature on in the plugin, or use the plugin's own kind of policy.";
+    PluginLimit "plugin-limit" Warning
+        "A generated policy has more ports or ipBlocks than the cluster's network plugin takes in one rule or policy."
+        "Allow a range of ports (--range-threshold), summarise addresses (--max-addresses), or split the workload; docs/plugins.md has the limits.";
+    NotCoveredByPlugin "not-covered-by-plugin" Warning
+        "The cluster's network plugin applies no policy to some pods of the workload, or to some of their addresses: these stay open."
+        "Let a Deployment, StatefulSet or DaemonSet own the pods, or use one address family; docs/plugins.md says what each plugin covers.";
     MalformedObject "malformed-object" Error
         "An object of the cluster has a field that its kind does not have in that form: what it says is not known, and what it would change is left as it is."
         "Correct the field that the message names, or delete the object; until then nothing new is proposed in its namespace.";

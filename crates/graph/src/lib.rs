@@ -58,13 +58,15 @@ pub use learning_progress::{Asked, Missing, Progress};
 pub use lesson::Tally;
 pub use lookups::ImpliedLookups;
 pub use nanoseg_flow::Views;
-pub use open_directions::{IsolationOptions, OpenDirections, OpenReason, UnattributedTraffic};
+pub use nanoseg_plugin::EnforcedPorts;
+pub use open_directions::{
+    IsolationOptions, NotHonoured, NotHonouredNeed, OpenDirections, OpenReason,
+    UnattributedTraffic, WhyNotHonoured,
+};
 pub use outside_blocks::beyond_bound;
 pub use peer::Peer;
 pub use public_entry::{PublicEntry, PublicEntryChoice, public_entries, public_entry_findings};
-pub use requirement::{
-    End, Requirement, Requiring, ServiceEnforcement, ServiceEnforcements, requirements,
-};
+pub use requirement::{End, Requirement, Requiring, ServiceEnforcements, requirements};
 pub use sightings::{Corroboration, MAX_OBSERVERS, Outcome, Sightings, latest};
 pub use stored_edge::StoredEdge;
 pub use unattributed::{Unattributed, UnattributedReason};

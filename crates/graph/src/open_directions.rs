@@ -11,8 +11,10 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+mod not_honoured;
 mod perhaps;
 
+pub use not_honoured::{NotHonoured, NotHonouredNeed, WhyNotHonoured};
 use perhaps::{perhaps_own, unseen_by_name};
 
 /// How many examples a finding carries.
@@ -68,6 +70,8 @@ pub enum OpenReason {
     PerhapsItsOwn(Vec<UnattributedTraffic>),
     /// A policy of it would select pods of this workload too, whose direction stays open.
     SharedWith(WorkloadId),
+    /// The cluster's network plugin does not honour the rules that the workload needs.
+    NotHonoured(NotHonoured),
 }
 
 impl fmt::Display for OpenReason {
@@ -116,6 +120,7 @@ impl fmt::Display for OpenReason {
                     "no label tells its pods from those of {other}, which is open"
                 )
             }
+            OpenReason::NotHonoured(rules) => rules.fmt(f),
         }
     }
 }
@@ -132,12 +137,16 @@ impl OpenReason {
                 (Code::UnattributedTraffic, samples.collect())
             }
             OpenReason::SharedWith(_) => (Code::SharedOpenDirection, Vec::new()),
+            OpenReason::NotHonoured(rules) => {
+                let samples = rules.needs.iter().take(SAMPLES);
+                (rules.why.code(), samples.map(ToString::to_string).collect())
+            }
         };
         Finding::new(code, id.to_string(), message).with_samples(samples)
     }
 }
 
-fn few(items: &[&str]) -> String {
+pub(super) fn few(items: &[&str]) -> String {
     let shown = items.iter().take(SAMPLES).copied().collect::<Vec<_>>();
     match items.len() - shown.len() {
         0 => shown.join(", "),

@@ -2,8 +2,9 @@
 //! writes rules for it, and `evaluate`, which judges the rules by it.
 
 use super::{Edge, Graph, Peer, Unattributed};
-use nanoseg_inventory::{Inventory, WorkloadId};
+use nanoseg_inventory::{Inventory, Service, WorkloadId};
 use nanoseg_net::{AddressSet, Protocol};
+use nanoseg_plugin::{EnforcedPorts, SeenClient};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -36,50 +37,36 @@ pub struct Requirement {
     pub edge: usize,
 }
 
-/// Where the network plugin checks a connection that goes through a Service (rule: service-port-before-translation).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum ServiceEnforcement {
-    /// After translation, on the pod's own port: most plugins.
-    #[default]
-    AfterTranslation,
-    /// Before translation too: rules carry the Service port beside the pod port.
-    BeforeTranslation,
-}
-
-/// The [`ServiceEnforcement`] of each namespace.
+/// On which ports connections through Services are checked, where an operator says it.
 ///
-/// One network plugin serves a whole cluster, so the default is mostly all there is; an operator can set
-/// another one for a namespace (`spec.serviceEnforcement` of its Segmentation).
+/// One network plugin serves a whole cluster, so its profile is mostly all there is ([`nanoseg_plugin::Behaviour`]); an
+/// operator can say otherwise for all namespaces, or for one (`spec.serviceEnforcement` of its Segmentation).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ServiceEnforcements {
-    /// Of all namespaces that are not in `namespaces`.
-    pub default: ServiceEnforcement,
-    pub namespaces: BTreeMap<String, ServiceEnforcement>,
+    /// Of all namespaces that are not in `namespaces`; `None`: as the cluster's network plugin does.
+    pub default: Option<EnforcedPorts>,
+    pub namespaces: BTreeMap<String, EnforcedPorts>,
 }
 
 impl ServiceEnforcements {
-    /// Returns where a connection between the two peers is checked: before translation too if that is set for
-    /// the namespace of one of them. The default counts for a workload whose namespace has no setting, and where
-    /// neither peer is a workload.
-    pub fn between(&self, client: &Peer, server: &Peer) -> ServiceEnforcement {
+    /// Returns on which ports a connection between the two peers is checked: on both if that is so for the namespace of
+    /// one of them. The default, else what the `plugin` does, counts for a workload whose namespace has no setting, and
+    /// where neither peer is a workload.
+    pub fn between(&self, client: &Peer, server: &Peer, plugin: EnforcedPorts) -> EnforcedPorts {
+        let default = self.default.unwrap_or(plugin);
         let of = |peer: &Peer| {
             let namespace = &peer.workload()?.namespace;
-            Some(
-                self.namespaces
-                    .get(namespace)
-                    .copied()
-                    .unwrap_or(self.default),
-            )
+            Some(self.namespaces.get(namespace).copied().unwrap_or(default))
         };
-        of(client).max(of(server)).unwrap_or(self.default)
+        of(client).max(of(server)).unwrap_or(default)
     }
 }
 
-impl From<ServiceEnforcement> for ServiceEnforcements {
+impl From<EnforcedPorts> for ServiceEnforcements {
     /// The same in every namespace.
-    fn from(default: ServiceEnforcement) -> Self {
+    fn from(default: EnforcedPorts) -> Self {
         ServiceEnforcements {
-            default,
+            default: Some(default),
             namespaces: BTreeMap::new(),
         }
     }
@@ -137,9 +124,16 @@ impl Requiring<'_> {
         for from in &from {
             all.push(one(from.clone(), to.clone(), edge.port));
         }
-        if self.enforcement.between(client, server) == ServiceEnforcement::BeforeTranslation {
+        let behaviour = inventory.network_plugin.behaviour();
+        if self.enforcement.between(client, server, behaviour.ports) == EnforcedPorts::Either {
             for port in edge.service_ports.iter().filter(|port| **port != edge.port) {
                 all.extend(from.iter().map(|from| one(from.clone(), to.clone(), *port)));
+            }
+        }
+        // The plugin sees the Service's own address when the packet leaves the client.
+        if behaviour.ip_block.service_addresses && client.workload().is_some() {
+            for (service, port) in service_addresses(edge, inventory) {
+                all.push(one(end_of(client, graph, inventory), service, port));
             }
         }
         // To the node port of another node the packet leaves untranslated.
@@ -168,12 +162,39 @@ fn client_ends(client: &Peer, edge: &Edge, graph: &Graph, inventory: &Inventory)
         return vec![own()];
     }
     let nodes = any_node(edge.enforced_from.clone(), edge);
-    match client {
-        Peer::Node(_) => vec![nodes],
-        Peer::Workload(_) | Peer::ApiServer | Peer::Outside(_) | Peer::Unattributed(_) => {
-            vec![own(), nodes]
-        }
+    let seen = inventory.network_plugin.behaviour().masquerade;
+    match (client, seen) {
+        (Peer::Node(_), _) | (_, SeenClient::Node) => vec![nodes],
+        (_, SeenClient::Client) => vec![own()],
+        (
+            Peer::Workload(_) | Peer::ApiServer | Peer::Outside(_) | Peer::Unattributed(_),
+            SeenClient::Either,
+        ) => vec![own(), nodes],
     }
+}
+
+/// The cluster addresses of the Services through which an edge was called, with the port that was called.
+fn service_addresses(edge: &Edge, inventory: &Inventory) -> Vec<(NamedEnd, u16)> {
+    let named = |service: &Service| format!("{}/{}", service.namespace, service.name);
+    let called = edge.services.iter().filter_map(|text| {
+        let (name, _) = text.rsplit_once(':')?;
+        let mut services = inventory.services.iter();
+        services.find(|service| named(service) == name)
+    });
+    let ends = called.flat_map(|service| {
+        let ports = service.ports.iter().filter(|port| {
+            port.protocol == edge.protocol && edge.service_ports.contains(&port.port)
+        });
+        let addresses: BTreeSet<IpAddr> = service.cluster_ips.iter().copied().collect();
+        let end = NamedEnd {
+            end: End::Addresses(addresses),
+            label: Some(format!("Service {}", named(service))),
+            outside: false,
+        };
+        ports.map(move |port| (end.clone(), port.port))
+    });
+    ends.filter(|(end, _)| end.end != End::Addresses(BTreeSet::new()))
+        .collect()
 }
 
 fn any_node(addresses: BTreeSet<IpAddr>, edge: &Edge) -> NamedEnd {

@@ -13,8 +13,8 @@ mod scans;
 
 use super::testing::{START, cluster, ip, record, udp};
 use super::{
-    Built, End, GraphOptions, Lesson, Peer, PublicEntryChoice, ServiceEnforcement,
-    ServiceEnforcements, build, public_entries, public_entry_findings, requirements,
+    Built, End, EnforcedPorts, GraphOptions, Lesson, Peer, PublicEntryChoice, ServiceEnforcements,
+    build, public_entries, public_entry_findings, requirements,
 };
 use nanoseg_finding::Code;
 use nanoseg_flow::{FlowRecord, FlowResult, Opening, Verdict};
@@ -329,17 +329,14 @@ fn the_order_of_records_does_not_matter() {
 #[test]
 fn plugins_that_check_before_translation_need_the_service_port_too() {
     let built = graph_of(&[record("10.244.1.5", "10.96.0.20:80", Verdict::Established)]);
-    let ports = |enforcement: ServiceEnforcement| -> Vec<u16> {
+    let ports = |enforcement: EnforcedPorts| -> Vec<u16> {
         requirements(&built.graph, &cluster(), &enforcement.into())
             .iter()
             .map(|r| r.port)
             .collect()
     };
-    assert_eq!(ports(ServiceEnforcement::AfterTranslation), [8080, 9090]);
-    assert_eq!(
-        ports(ServiceEnforcement::BeforeTranslation),
-        [80, 8080, 80, 9090]
-    );
+    assert_eq!(ports(EnforcedPorts::Pod), [8080, 9090]);
+    assert_eq!(ports(EnforcedPorts::Either), [80, 8080, 80, 9090]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use super::foreign_endpoints::{foreign_endpoints, withdraw_claims};
 use super::gaps;
 use super::jobs::Jobs;
 use super::label_evidence::note_label_evidence;
+use super::network_plugin::network_plugin;
 use super::nodes::read_nodes;
 use super::owners::{OwnerIndex, OwnerRule, TopOwner, namespace_of};
 use super::pods::{read_pod, template_pod};
@@ -102,6 +103,7 @@ impl Inventory {
             partial: !has_kubernetes && declared.is_empty()
                 || objects.nodes.is_empty() && control_plane.pod_ranges.is_empty(),
             node_ports: control_plane.node_ports.clone(),
+            network_plugin: network_plugin(objects),
             pods,
             workloads,
             families,

@@ -1,6 +1,7 @@
 //! The inventory itself: the indices over everything a snapshot held.
 
 use super::{AddressBook, Namespace, Node, Pod, Service, ToldAddresses, Workload, WorkloadId};
+use nanoseg_plugin::{ClusterPlugin, Profile};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -32,6 +33,8 @@ pub struct Inventory {
     pub partial: bool,
     /// The range of node ports where the API server's arguments say it.
     pub node_ports: Option<RangeInclusive<u16>>,
+    /// Which network plugin enforces policies (rule: plugin-is-part-of-the-model).
+    pub network_plugin: ClusterPlugin,
     /// What agents told of their nodes' own addresses.
     pub told_addresses: ToldAddresses,
     /// Who owns an address at a time.
@@ -39,6 +42,13 @@ pub struct Inventory {
 }
 
 impl Inventory {
+    /// Takes another network plugin than the one that the objects show, if an operator says one.
+    pub fn take_network_plugin(&mut self, said: Option<Profile>) {
+        if let Some(profile) = said {
+            self.network_plugin = ClusterPlugin::said(profile);
+        }
+    }
+
     /// The workloads of one namespace, in order.
     pub fn workloads_of(&self, namespace: &str) -> impl Iterator<Item = &Workload> {
         let first = WorkloadId {

@@ -8,11 +8,13 @@
 //! As in `k8s-openapi`, a field that is absent or `null` is empty, and `apiVersion` and `kind` are not read: who
 //! asks for a kind knows it.
 
+mod config_map;
 mod node;
 mod pod;
 mod service;
 mod workload;
 
+pub use config_map::ConfigMap;
 pub use node::{
     AddressPair, CiliumIpam, CiliumNode, CiliumNodeAddress, CiliumNodeSpec, ListedNode, Namespace,
     Node, NodeAddress, NodeSpec, NodeStatus,
@@ -145,7 +147,7 @@ macro_rules! json {
 
 from_json! { ListedNode super::SnapshotGap }
 json! {
-    Namespace Node Pod Service EndpointSlice Endpoints ServiceCidr CiliumNode Deployment ReplicaSet StatefulSet DaemonSet
+    ConfigMap Namespace Node Pod Service EndpointSlice Endpoints ServiceCidr CiliumNode Deployment ReplicaSet StatefulSet DaemonSet
     Job CronJob ReplicationController k8s_openapi::api::networking::v1::NetworkPolicy
 }
 

@@ -62,7 +62,7 @@ pub use image_scans::{Grade, ImageScan, ScanError, Vulnerability, parse_scans};
 pub use inventory::Inventory;
 pub use label_nature::{LabelNature, label_nature};
 pub use near::Nearness;
-pub use network_plugin::NetworkPlugin;
+pub use network_plugin::network_plugin;
 pub use objects::{ObjectRemark, Objects};
 pub use other_policies::{OtherPolicy, other_policy_findings};
 pub use owners::OwnerRule;

@@ -2,8 +2,8 @@
 
 use super::{ImageScan, OtherPolicy, Snapshot, SnapshotGap};
 use crate::kubernetes::{
-    CiliumNode, CronJob, DaemonSet, Deployment, EndpointSlice, Endpoints, Job, Namespace, Node,
-    Pod, ReplicaSet, ReplicationController, Service, ServiceCidr, StatefulSet,
+    CiliumNode, ConfigMap, CronJob, DaemonSet, Deployment, EndpointSlice, Endpoints, Job,
+    Namespace, Node, Pod, ReplicaSet, ReplicationController, Service, ServiceCidr, StatefulSet,
 };
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg_net::Timestamp;
@@ -38,6 +38,8 @@ pub struct Objects {
     pub service_cidrs: Vec<ServiceCidr>,
     pub nodes: Vec<Node>,
     pub cilium_nodes: Vec<CiliumNode>,
+    /// The configuration of network plugins.
+    pub config_maps: Vec<ConfigMap>,
     pub deployments: Vec<Deployment>,
     pub replica_sets: Vec<ReplicaSet>,
     pub replication_controllers: Vec<ReplicationController>,
@@ -75,6 +77,7 @@ impl Objects {
             + self.service_cidrs.len()
             + self.nodes.len()
             + self.cilium_nodes.len()
+            + self.config_maps.len()
             + self.deployments.len()
             + self.replica_sets.len()
             + self.replication_controllers.len()

@@ -5,6 +5,7 @@ use super::Inventory;
 use ipnet::IpNet;
 use k8s_openapi::api::networking::v1::{IPBlock, NetworkPolicy};
 use nanoseg_finding::{Code, Finding};
+use nanoseg_plugin::PodMatch;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
@@ -41,8 +42,12 @@ impl PodBlocks {
     }
 }
 
-/// The policies that have such blocks, in the order given.
+/// The policies that have such blocks, in the order given. None where the cluster's network plugin is known: what its
+/// ipBlocks match is part of the model.
 pub fn pod_blocks(policies: &[NetworkPolicy], inventory: &Inventory) -> Vec<PodBlocks> {
+    if inventory.network_plugin.behaviour().ip_block.pods != PodMatch::Either {
+        return Vec::new();
+    }
     let pods = PodAddresses::of(inventory);
     let each = policies.iter().map(|policy| of_policy(policy, &pods));
     each.filter(|one| !one.blocks.is_empty()).collect()

@@ -22,6 +22,7 @@ pub fn objects(yaml: &str) -> Objects {
             "Endpoints" => objects.endpoints.push(read(document)),
             "ServiceCIDR" => objects.service_cidrs.push(read(document)),
             "CiliumNode" => objects.cilium_nodes.push(read(document)),
+            "ConfigMap" => objects.config_maps.push(read(document)),
             "Node" => objects.nodes.push(read(document)),
             "Deployment" => objects.deployments.push(read(document)),
             "ReplicaSet" => objects.replica_sets.push(read(document)),

@@ -20,6 +20,7 @@ pub use tested::Tested;
 pub use text::CHECK_COMMANDS;
 pub use timeline::{BrokenGlass, Enforced, Lapse, Timeline, broken_glass, timeline};
 
+use super::network_plugin::NetworkPluginDocument;
 use super::run::{EstimateDocument, WorkloadEstimate};
 use super::verification::Verification;
 use nanoseg_evaluate::RuleRef;
@@ -42,6 +43,8 @@ pub struct Evidence {
     pub namespaces: Vec<String>,
     /// What the report was made from.
     pub sources: Vec<Source>,
+    /// Which network plugin the figures hold for.
+    pub network_plugin: NetworkPluginDocument,
     pub figures: Figures,
     /// The state of every workload in scope at the end of the period.
     pub workloads: Vec<WorkloadLine>,

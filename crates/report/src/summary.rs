@@ -36,6 +36,9 @@ pub fn summary(run: &RunReport, options: Summary) -> String {
     out.line("read", &read(run));
     out.line("graph", &graph(run));
     out.line("policies", &policies(run));
+    if run.network_plugin.known {
+        out.line("plugin", &escape::terminal(&run.network_plugin.to_string()));
+    }
     proof(&mut out, run);
     if !run.view.is_complete() {
         out.line("view", &run.view.line());

@@ -4,7 +4,7 @@
 use super::ceilings::BeyondCeiling;
 use super::resources::{Approval, Mode, OnDelete, Segmentation};
 use super::selector::Selector;
-use nanoseg_graph::{ServiceEnforcement, ServiceEnforcements};
+use nanoseg_graph::{EnforcedPorts, ServiceEnforcements};
 use nanoseg_policy::SynthesisOptions;
 use nanoseg_risk::Approved;
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ pub struct SegmentationSettings {
     pub on_delete: OnDelete,
     /// Where the network plugin checks connections through Services; `None`: as in namespaces that are not
     /// segmented.
-    pub service_enforcement: Option<ServiceEnforcement>,
+    pub service_enforcement: Option<EnforcedPorts>,
     /// Images that may run, in addition to those that are approved in every namespace.
     pub approved: Approved,
     exclude: Vec<Selector>,
@@ -132,9 +132,10 @@ impl SegmentationSettings {
     }
 }
 
-/// Returns the service enforcement of the namespaces of `segments`, with `default` where a namespace sets none.
+/// Returns the service enforcement of the namespaces of `segments`, with `default` where a namespace sets none; `None`: as
+/// the network plugin does.
 pub fn service_enforcements<'a>(
-    default: ServiceEnforcement,
+    default: Option<EnforcedPorts>,
     segments: impl IntoIterator<Item = &'a SegmentationSettings>,
 ) -> ServiceEnforcements {
     let set = segments.into_iter().filter_map(|segment| {
@@ -196,12 +197,9 @@ mod tests {
     #[test]
     fn the_service_enforcement_of_a_namespace_counts_where_one_is_set() {
         let set = parse("{serviceEnforcement: BeforeTranslation}").unwrap();
-        let (after, before) = (
-            ServiceEnforcement::AfterTranslation,
-            ServiceEnforcement::BeforeTranslation,
-        );
+        let (after, before) = (EnforcedPorts::Pod, EnforcedPorts::Either);
         assert_eq!(set.service_enforcement, Some(before));
-        let all = service_enforcements(after, [&set]);
+        let all = service_enforcements(Some(after), [&set]);
         let peer = |namespace: &str| {
             nanoseg_graph::Peer::Workload(WorkloadId {
                 namespace: namespace.into(),
@@ -209,13 +207,13 @@ mod tests {
                 kind: "Deployment".into(),
             })
         };
-        assert_eq!(all.between(&peer("shop"), &peer("shop")), before);
-        assert_eq!(all.between(&peer("ops"), &peer("shop")), before);
-        assert_eq!(all.between(&peer("ops"), &peer("ops")), after);
+        assert_eq!(all.between(&peer("shop"), &peer("shop"), after), before);
+        assert_eq!(all.between(&peer("ops"), &peer("shop"), after), before);
+        assert_eq!(all.between(&peer("ops"), &peer("ops"), after), after);
         let unset = parse("{}").unwrap();
-        let all = service_enforcements(before, [&unset]);
-        assert_eq!(all.between(&peer("shop"), &peer("shop")), before);
-        assert_eq!(all.between(&peer("ops"), &peer("ops")), before);
+        let all = service_enforcements(Some(before), [&unset]);
+        assert_eq!(all.between(&peer("shop"), &peer("shop"), after), before);
+        assert_eq!(all.between(&peer("ops"), &peer("ops"), after), before);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use super::selector::Selector;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use nanoseg_inventory::{Inventory, WorkloadId};
+use nanoseg_inventory::{Inventory, Node, WorkloadId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Returns an inventory of the pods of these workloads only, with everything that an evaluation reads.
@@ -32,19 +32,26 @@ pub(super) fn of_pods(inventory: &Inventory, pods: BTreeSet<usize>) -> Inventory
         }
         small.pods.push(pod.clone());
     }
-    // One node of each address family: an evaluation covers the families in use.
-    for is_v4 in [true, false] {
-        let has =
-            |addresses: &BTreeSet<std::net::IpAddr>| addresses.iter().any(|a| a.is_ipv4() == is_v4);
-        small.nodes.extend(
-            inventory
-                .nodes
-                .iter()
-                .find(|node| has(&node.addresses))
-                .cloned(),
-        );
-    }
+    small.network_plugin = inventory.network_plugin.clone();
+    small.nodes = nodes(inventory);
     small
+}
+
+/// The nodes that an evaluation reads: one of each address family, since it covers the families in use; all of them where
+/// the network plugin lets no ipBlock match a node.
+fn nodes(inventory: &Inventory) -> Vec<Node> {
+    if !inventory.network_plugin.behaviour().ip_block.nodes {
+        return inventory.nodes.clone();
+    }
+    let of = |is_v4: bool| {
+        let mut nodes = inventory.nodes.iter();
+        nodes.find(|node| node.addresses.iter().any(|a| a.is_ipv4() == is_v4))
+    };
+    [of(true), of(false)]
+        .into_iter()
+        .flatten()
+        .cloned()
+        .collect()
 }
 
 /// Returns the policies that select some pod of a subset. A policy with an invalid selector is kept, so that the

@@ -2,7 +2,7 @@
 
 use super::Port;
 use crate::evaluate::{Evaluation, PeerRef};
-use crate::graph::ServiceEnforcement;
+use crate::graph::EnforcedPorts;
 use crate::inventory::{Inventory, ServicePort, WorkloadId};
 use crate::net::{Protocol, parse_address};
 use anyhow::{Context, bail};
@@ -247,7 +247,7 @@ pub fn targets(
     end: &End,
     port: Port,
     inventory: &Inventory,
-    enforcement: ServiceEnforcement,
+    enforcement: EnforcedPorts,
 ) -> anyhow::Result<Vec<Target>> {
     let at = |end| Target {
         end,
@@ -279,7 +279,7 @@ pub fn targets(
         }
         End::Service(service) => {
             let mut all = behind(*service, port, inventory)?;
-            if enforcement == ServiceEnforcement::BeforeTranslation {
+            if enforcement == EnforcedPorts::Either {
                 let translated: Vec<PeerRef> = all.iter().map(|target| target.end).collect();
                 all.extend(translated.into_iter().map(at));
             }

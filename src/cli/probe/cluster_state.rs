@@ -1,11 +1,12 @@
 //! The cluster as `nanoseg probe` needs it: who is there, what policies say, who was seen to reach whom.
 
+use crate::cli::network_plugin::NetworkPluginArgs;
 use crate::cli::verify::check_namespaces;
 use crate::cluster::ConnectSettings;
 use crate::cluster::live::Prober;
 use crate::evaluate::{Evaluation, HostNetwork};
 use crate::graph::Graph;
-use crate::inventory::{Inventory, NetworkPlugin, OwnerRule};
+use crate::inventory::{Inventory, OwnerRule};
 use crate::load::{
     ApiError, BlockingClient, NoticeSink, current, invalid_policy, read_objects,
     read_published_graph,
@@ -21,7 +22,6 @@ pub struct ClusterState {
     pub policies: Vec<NetworkPolicy>,
     /// What the controller publishes.
     pub graph: Option<Graph>,
-    plugin: Option<NetworkPlugin>,
     not_judged: Vec<String>,
 }
 
@@ -38,11 +38,13 @@ impl ClusterState {
         client: &BlockingClient,
         settings: ConnectSettings,
         namespace: &str,
+        plugin: NetworkPluginArgs,
         notices: &dyn NoticeSink,
     ) -> anyhow::Result<ClusterState> {
         let (objects, _) = read_objects(&[], &settings, notices)?;
         let policies = current(&objects);
-        let (inventory, _) = Inventory::build(&objects, OwnerRule::Infer);
+        let (mut inventory, _) = Inventory::build(&objects, OwnerRule::Infer);
+        inventory.take_network_plugin(plugin.profile());
         let graph = client.block_on(read_published_graph(&client.client, namespace))?;
         let graph = match graph {
             Ok(published) => Some(published.graph),
@@ -53,7 +55,6 @@ impl ClusterState {
         };
         let not_judged = objects.not_judged.iter().map(ToString::to_string);
         Ok(ClusterState {
-            plugin: NetworkPlugin::of(&objects),
             not_judged: not_judged.collect(),
             inventory,
             policies,
@@ -103,10 +104,12 @@ impl ClusterState {
 
     /// What is known of the network plugin and of other policies.
     pub fn facts(&self) -> ClusterFacts {
+        let plugin = &self.inventory.network_plugin;
+        let behaviour = plugin.behaviour();
         ClusterFacts {
-            plugin: self.plugin.map(|plugin| match plugin {
-                NetworkPlugin::Cilium => "cilium".to_owned(),
-            }),
+            plugin: Some(plugin.to_string()),
+            enforces: (!plugin.is_unknown()).then_some(behaviour.enforces),
+            ip_blocks_match_nodes: (!plugin.is_unknown()).then_some(behaviour.ip_block.nodes),
             not_judged: self.not_judged.clone(),
             ..ClusterFacts::default()
         }

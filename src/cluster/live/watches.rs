@@ -16,6 +16,7 @@
 //! Refused: keeping fields of an object that are not used (`trim`), and reporting changes of such fields.
 
 mod cache;
+mod configuration;
 mod follow;
 mod freshness;
 mod ingest;
@@ -62,6 +63,7 @@ impl Watches {
         follow::follow_all(&client, &cache, &mut tasks);
         let expiring = cache.clone();
         tasks.spawn(async move { expiring.expire_for_ever().await });
+        tasks.spawn(configuration::follow(client, cache.clone()));
         Watches {
             cache,
             _tasks: tasks,

@@ -7,12 +7,13 @@ use crate::controller::folder::{FoldNews, KEPT_HOURS};
 use crate::finding::{Code, Finding};
 use crate::flow::{Aggregate, FlowBatch};
 use crate::graph::{
-    Built, Graph, GraphOptions, Learning, Requirement, ServiceEnforcement, ServiceEnforcements,
-    Views, estimate, requirements,
+    Built, Graph, GraphOptions, Learning, Requirement, ServiceEnforcements, Views, estimate,
+    requirements,
 };
 use crate::inventory::{Inventory, OwnerRule, WorkloadId, foreign_policies, is_ours};
 use crate::net::{TimeSpans, Timestamp};
-use crate::pipeline::LiveGraph;
+use crate::pipeline::{LiveGraph, network_plugin_findings};
+use crate::plugin::{EnforcedPorts, Profile};
 use crate::review::PluginLag;
 use crate::risk::{Approved, SharedFindings, standing_warnings};
 use crate::store::StoreLimits;
@@ -82,6 +83,8 @@ pub struct Observation {
     live: LiveGraph,
     /// Where the network plugin checks connections through Services.
     pub enforcement: ServiceEnforcements,
+    /// The network plugin, if it is not the one that the cluster's objects show.
+    network_plugin: Option<Profile>,
     /// Images that may run in every namespace.
     pub approved: Approved,
     pub inventory: Arc<Inventory>,
@@ -119,11 +122,24 @@ pub struct Observation {
     lag_measured: Option<Timestamp>,
 }
 
+/// What the operator says of the network plugin.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SaidOfPlugin {
+    /// `None`: the one that the cluster's objects show.
+    pub profile: Option<Profile>,
+    /// Where it checks connections through Services; `None`: as its profile says.
+    pub ports: Option<EnforcedPorts>,
+}
+
 impl Observation {
-    pub fn new(live: LiveGraph, enforcement: ServiceEnforcement, approved: Approved) -> Self {
+    pub fn new(live: LiveGraph, said: SaidOfPlugin, approved: Approved) -> Self {
         Observation {
             live,
-            enforcement: enforcement.into(),
+            enforcement: ServiceEnforcements {
+                default: said.ports,
+                ..ServiceEnforcements::default()
+            },
+            network_plugin: said.profile,
             approved,
             inventory: Arc::new(Inventory::default()),
             inventory_findings: Vec::new(),
@@ -253,7 +269,8 @@ impl Observation {
         // (rule: node-by-address)
         let told = self.live.hot().node_addresses().by_node();
         self.has_told = false;
-        let (inventory, findings) = Inventory::build_with(&objects, OwnerRule::Infer, &told);
+        let (mut inventory, findings) = Inventory::build_with(&objects, OwnerRule::Infer, &told);
+        inventory.take_network_plugin(self.network_plugin);
         let unread = watches.malformed();
         self.not_known = malformed::not_known(&unread);
         self.inventory_findings = findings;
@@ -261,6 +278,10 @@ impl Observation {
             .extend(malformed::findings(&unread, &inventory));
         self.inventory = Arc::new(inventory);
         self.foreign_policies = foreign_policies(&objects);
+        self.inventory_findings.extend(network_plugin_findings(
+            &self.inventory,
+            &self.foreign_policies,
+        ));
         self.labelled_ours = watches.policies();
         self.labelled_ours
             .retain(|policy| is_ours(&policy.metadata));

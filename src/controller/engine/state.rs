@@ -3,7 +3,7 @@
 
 use super::memories::Memories;
 use crate::controller::pending_writes::key_of;
-use crate::graph::{OpenDirections, ServiceEnforcement, ServiceEnforcements};
+use crate::graph::{EnforcedPorts, OpenDirections, ServiceEnforcements};
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use crate::record::{Chain, Connection, Entry, Head, Mode, RecordLine, legacy, to_line};
@@ -249,7 +249,7 @@ impl EngineState {
     }
 
     /// Returns the service enforcement of each segmented namespace, with `default` where none is set.
-    pub fn service_enforcements(&self, default: ServiceEnforcement) -> ServiceEnforcements {
+    pub fn service_enforcements(&self, default: Option<EnforcedPorts>) -> ServiceEnforcements {
         let segments = self.segments.values();
         service_enforcements(default, segments.filter_map(|state| state.segment.as_ref()))
     }

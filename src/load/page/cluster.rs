@@ -6,8 +6,8 @@ use super::proposal_graph::{of_evidence, of_present};
 use super::record::{Record, Records};
 use super::scans::Scans;
 use crate::finding::{Code, Finding};
-use crate::graph::{Graph, GraphOptions, ServiceEnforcement, ServiceEnforcements, build};
-use crate::inventory::{Inventory, ObjectRemark, Objects, OwnerRule, WorkloadId};
+use crate::graph::{EnforcedPorts, Graph, GraphOptions, ServiceEnforcements, build};
+use crate::inventory::{Inventory, ObjectRemark, Objects, OwnerRule, WorkloadId, foreign_policies};
 use crate::load::client::{BlockingClient, list_everywhere};
 use crate::load::controller_state;
 use crate::load::error::LoadError;
@@ -18,7 +18,8 @@ use crate::load::policies::current;
 use crate::load::published::{Published, PublishedGraph, read_published, read_published_graph};
 use crate::load::risk::RiskSource;
 use crate::load::source_path::SourcePath;
-use crate::pipeline::RiskChoices;
+use crate::pipeline::{RiskChoices, network_plugin_findings};
+use crate::plugin::Profile;
 use crate::review::resources::{
     Mode, Phase, PolicyProposal, ProposalDecision, Segmentation, WaitingWorkload,
 };
@@ -50,7 +51,8 @@ pub struct ClusterPage {
     subject: String,
     flows: Vec<PathBuf>,
     risk: RiskSource,
-    service_enforcement: ServiceEnforcement,
+    service_enforcement: Option<EnforcedPorts>,
+    network_plugin: Option<Profile>,
     records: Records,
     scans: Scans,
     notices: Arc<dyn NoticeSink>,
@@ -111,6 +113,7 @@ impl ClusterPage {
             flows: source.flows,
             risk: source.risk,
             service_enforcement: source.service_enforcement,
+            network_plugin: source.network_plugin,
             records: Records::new(source.state, source.controller_namespace),
             scans: Scans::default(),
             notices,
@@ -280,7 +283,8 @@ impl ClusterPage {
     }
 
     fn view(&self, state: ClusterState) -> Result<View, LoadError> {
-        let (inventory, mut findings) = Inventory::build(&state.objects, OwnerRule::Infer);
+        let (mut inventory, mut findings) = Inventory::build(&state.objects, OwnerRule::Infer);
+        inventory.take_network_plugin(self.network_plugin);
         let (graph, graph_source) = match self.flows.as_slice() {
             [] => state.graph(&inventory),
             paths => {
@@ -297,6 +301,8 @@ impl ClusterPage {
         };
         let now = current(&state.objects);
         findings.extend(state.objects.remarks.iter().map(malformed));
+        let existing = foreign_policies(&state.objects);
+        findings.extend(network_plugin_findings(&inventory, &existing));
         let enforced = state.segments.iter();
         findings.extend(
             enforced

@@ -12,6 +12,7 @@ use crate::load::notice::NoticeSink;
 use crate::load::policies::{applied_over, current};
 use crate::load::risk::RiskSource;
 use crate::net::Timestamp;
+use crate::plugin::Profile;
 use crate::review::resources::{PolicyProposal, PolicyProposalSpec, WorkloadRef};
 use crate::review::{ImpactInputs, assess_impact};
 use crate::web::{GraphSource, RecordSource, View, ViewInputs};
@@ -36,6 +37,8 @@ pub struct FolderSource<'a> {
     pub state: Option<&'a Path>,
     pub risk: &'a RiskSource,
     pub enforcement: ServiceEnforcements,
+    /// The network plugin, if it is not the one that the cluster's objects show.
+    pub network_plugin: Option<Profile>,
 }
 
 /// The page of a generated folder.
@@ -50,6 +53,7 @@ pub fn read_folder(source: FolderSource<'_>, notices: &dyn NoticeSink) -> Result
         state,
         risk,
         enforcement,
+        network_plugin,
     } = source;
     let GeneratedFolder {
         run,
@@ -59,7 +63,8 @@ pub fn read_folder(source: FolderSource<'_>, notices: &dyn NoticeSink) -> Result
     } = GeneratedFolder::read(folder, notices)?;
     let paths = snapshots(cluster, &run)?;
     let (objects, _) = read_sources(&paths, connect, notices)?;
-    let (inventory, mut findings) = Inventory::build(&objects, OwnerRule::Infer);
+    let (mut inventory, mut findings) = Inventory::build(&objects, OwnerRule::Infer);
+    inventory.take_network_plugin(network_plugin);
     findings.extend(of_run);
     let risk = risk.read(&objects.scans)?;
     findings.extend(risk.findings(&inventory, |_| true));

@@ -307,7 +307,12 @@ fn ordered<T>(direction: Direction, near: T, far: T) -> (T, T) {
     }
 }
 
-fn excess(direction: Direction, near: Span, far: Span, connections: ConnectionSet) -> Excess {
+pub(super) fn excess(
+    direction: Direction,
+    near: Span,
+    far: Span,
+    connections: ConnectionSet,
+) -> Excess {
     let (client, server) = ordered(direction, near, far);
     Excess {
         client,

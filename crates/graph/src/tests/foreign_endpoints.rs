@@ -3,7 +3,7 @@
 use super::{codes, edges};
 use crate::testing::{ip, record, udp};
 use crate::{
-    Built, GraphOptions, IsolationOptions, OpenDirections, Peer, ServiceEnforcement,
+    Built, EnforcedPorts, GraphOptions, IsolationOptions, OpenDirections, Peer,
     ServiceEnforcements, Vantage, build, requirements,
 };
 use nanoseg_finding::Code;
@@ -141,7 +141,7 @@ fn what_was_seen_to_arrive_at_a_foreign_pod_is_allowed_as_it_was_seen() {
             "+ outside:192.0.2.9 → shop/db 5432/TCP"
         ]
     );
-    let enforcement = ServiceEnforcements::from(ServiceEnforcement::BeforeTranslation);
+    let enforcement = ServiceEnforcements::from(EnforcedPorts::Either);
     let all = requirements(&built.graph, &inventory, &enforcement);
     let to_victim = all
         .iter()

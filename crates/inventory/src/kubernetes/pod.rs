@@ -4,11 +4,17 @@ use super::{known_as, null_as_default, small_metadata, small_template_metadata};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// The arguments of the cluster's own components that tell of its addresses. No other argument is kept: they may
-/// hold secrets.
-pub const FLAGS: [&str; 5] = [
+/// The arguments of the cluster's own components that tell of its addresses, and those of network plugins that change
+/// what they do with policies. No other argument is kept: they may hold secrets.
+pub const FLAGS: [&str; 11] = [
     "--advertise-address",
     "--cluster-cidr",
+    "--enable-network-policy",
+    "--enable-policy",
+    "--enable-sctp",
+    "--kube-proxy-replacement",
+    "--policy-cidr-match-mode",
+    "--run-firewall",
     "--secure-port",
     "--service-cluster-ip-range",
     "--service-node-port-range",

@@ -4,7 +4,7 @@
 use crate::ip_blocks::ExcludedRanges;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use nanoseg_graph::{
-    End, Peer, PublicEntry, Requirement, Requiring, ServiceEnforcement, ServiceEnforcements,
+    End, EnforcedPorts, Peer, PublicEntry, Requirement, Requiring, ServiceEnforcements,
 };
 use nanoseg_inventory::Inventory;
 use nanoseg_net::AddressSet;
@@ -31,7 +31,8 @@ pub fn open_entry_requirements<'e>(
         let ranges = AddressSet::union_all(ranges.map(|(_, set)| set));
         let client = Peer::Outside(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let server = Peer::Workload(entry.workload.clone());
-        let before = enforcement.between(&client, &server) == ServiceEnforcement::BeforeTranslation;
+        let plugin = inventory.network_plugin.behaviour().ports;
+        let before = enforcement.between(&client, &server, plugin) == EnforcedPorts::Either;
         let more = entry.service_ports.iter().filter(|_| before).copied();
         all.extend(
             std::iter::once(entry.port)

@@ -35,6 +35,10 @@ pub fn verdict(out: &mut String, run: &RunReport) {
     let _ = writeln!(out, "{sentence}\n");
     let mut rows = vec![
         vec![
+            "Network plugin".to_owned(),
+            text(&run.network_plugin.to_string()),
+        ],
+        vec![
             "Observed edges allowed".to_owned(),
             format!(
                 "{} of {}",

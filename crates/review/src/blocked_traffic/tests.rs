@@ -2,7 +2,7 @@ use super::evidence::{FAILING_ALONE_FOR, FAILING_FOR, NEW_POD};
 use super::*;
 use crate::testing::*;
 use nanoseg_flow::{ActivityWindows, Opening, Source, Told};
-use nanoseg_graph::ServiceEnforcement;
+use nanoseg_graph::EnforcedPorts;
 use nanoseg_net::{Protocol, TimeSpans};
 use std::net::IpAddr;
 
@@ -591,7 +591,7 @@ fn where_plugins_check_before_translation_a_policy_without_the_service_port_cuts
         );
         of("shop/api", &rules)
     };
-    let is_denied = |enforcement: ServiceEnforcement, ports: &str| {
+    let is_denied = |enforcement: EnforcedPorts, ports: &str| {
         let mut scene = Scene {
             workload: id("shop/api"),
             intent: allows(&["shop/web shop/api 5432"]),
@@ -606,10 +606,7 @@ fn where_plugins_check_before_translation_a_policy_without_the_service_port_cuts
             .blocked
             .is_some_and(|(_, remedy)| remedy == Remedy::RollBack)
     };
-    let (after, before) = (
-        ServiceEnforcement::AfterTranslation,
-        ServiceEnforcement::BeforeTranslation,
-    );
+    let (after, before) = (EnforcedPorts::Pod, EnforcedPorts::Either);
     assert!(!is_denied(after, "{port: 5432}"));
     assert!(is_denied(before, "{port: 5432}"));
     assert!(!is_denied(before, "{port: 5432}, {port: 80}"));

@@ -5,7 +5,7 @@ use crate::testing::{DAY, at, cluster, graph, id, of, policy};
 use crate::violations;
 use nanoseg_finding::Code;
 use nanoseg_flow::Verdict::{Established, Refused};
-use nanoseg_graph::ServiceEnforcement;
+use nanoseg_graph::EnforcedPorts;
 use nanoseg_net::Protocol;
 use std::collections::BTreeMap;
 
@@ -370,7 +370,7 @@ fn where_plugins_check_before_translation_a_proposal_without_the_service_port_wo
     case.base = of("shop/db", rules).spec;
     assert_eq!(case.impact().would_block_total, 0);
     assert_eq!(case.impact().evidence_total, 1);
-    case.enforcement = ServiceEnforcement::BeforeTranslation.into();
+    case.enforcement = EnforcedPorts::Either.into();
     assert_eq!(case.impact().would_block_total, 1);
     assert_eq!(case.impact().evidence_total, 0);
 }

@@ -3,7 +3,7 @@
 use super::{SharedFindingLine, WaitingWorkload};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
 use kube_derive::CustomResource;
-use nanoseg_graph::ServiceEnforcement;
+use nanoseg_graph::EnforcedPorts;
 use nanoseg_record::Mode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -131,11 +131,11 @@ pub enum ServiceEnforcementMode {
     BeforeTranslation,
 }
 
-impl From<ServiceEnforcementMode> for ServiceEnforcement {
+impl From<ServiceEnforcementMode> for EnforcedPorts {
     fn from(mode: ServiceEnforcementMode) -> Self {
         match mode {
-            ServiceEnforcementMode::AfterTranslation => ServiceEnforcement::AfterTranslation,
-            ServiceEnforcementMode::BeforeTranslation => ServiceEnforcement::BeforeTranslation,
+            ServiceEnforcementMode::AfterTranslation => EnforcedPorts::Pod,
+            ServiceEnforcementMode::BeforeTranslation => EnforcedPorts::Either,
         }
     }
 }
@@ -265,6 +265,9 @@ pub struct SegmentationStatus {
     /// What is open for a time only, the first 50, the one that ends first before the others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub temporary_openings: Vec<OpeningStatus>,
+    /// The network plugin for which policies are judged, with what told of it. The same in all Segmentations.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub network_plugin: String,
     /// When an edge, a proposal or a policy last changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_change: Option<Time>,

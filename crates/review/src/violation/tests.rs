@@ -1,6 +1,6 @@
 use super::*;
 use crate::testing::*;
-use nanoseg_graph::{ServiceEnforcement, Unattributed, UnattributedReason};
+use nanoseg_graph::{EnforcedPorts, Unattributed, UnattributedReason};
 
 fn found(graph: &Graph, policies: &[NetworkPolicy], ours: &[(&str, i64)]) -> Vec<(String, bool)> {
     let managed = ours.iter().map(|(name, _)| id(name)).collect();
@@ -187,7 +187,7 @@ fn where_plugins_check_before_translation_a_policy_without_the_service_port_is_v
     );
     let managed = BTreeSet::from([id("shop/api")]);
     let since = BTreeMap::from([(id("shop/api"), at(0))]);
-    let ports = |enforcement: ServiceEnforcement| -> Vec<u16> {
+    let ports = |enforcement: EnforcedPorts| -> Vec<u16> {
         let policies = [pod_port.clone()];
         let found = violations(
             &graph,
@@ -200,8 +200,8 @@ fn where_plugins_check_before_translation_a_policy_without_the_service_port_is_v
         let found = found.expect("policies");
         found.iter().map(|one| one.requirement.port).collect()
     };
-    assert!(ports(ServiceEnforcement::AfterTranslation).is_empty());
-    assert_eq!(ports(ServiceEnforcement::BeforeTranslation), [80]);
+    assert!(ports(EnforcedPorts::Pod).is_empty());
+    assert_eq!(ports(EnforcedPorts::Either), [80]);
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn where_plugins_check_before_translation_an_approved_attempt_needs_the_service_
         "ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 8080}, {port: 80}]}]",
     );
     let managed = BTreeSet::from([id("shop/api")]);
-    let ports = |enforcement: ServiceEnforcement| -> Vec<u16> {
+    let ports = |enforcement: EnforcedPorts| -> Vec<u16> {
         let policies = [both_ports.clone()];
         let found = approved_attempts(&graph, &cluster(), &enforcement.into(), &policies, &managed);
         found
@@ -221,8 +221,8 @@ fn where_plugins_check_before_translation_an_approved_attempt_needs_the_service_
             .map(|one| one.port)
             .collect()
     };
-    assert_eq!(ports(ServiceEnforcement::AfterTranslation), [8080]);
-    assert_eq!(ports(ServiceEnforcement::BeforeTranslation), [8080, 80]);
+    assert_eq!(ports(EnforcedPorts::Pod), [8080]);
+    assert_eq!(ports(EnforcedPorts::Either), [8080, 80]);
 }
 
 mod late;

@@ -7,7 +7,7 @@ use super::malformed::{Malformed, MalformedObjects};
 use super::store::{Key, key};
 use crate::cluster::live::departed::{Departed, Departure};
 use crate::inventory::Objects;
-use crate::inventory::kubernetes::Pod;
+use crate::inventory::kubernetes::{ConfigMap, Pod};
 use crate::net::Timestamp;
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -34,6 +34,8 @@ pub struct Cache {
     generations: BTreeMap<Kind, AtomicU64>,
     objects: Mutex<Option<(u64, Arc<Objects>)>>,
     malformed: Mutex<MalformedObjects>,
+    /// The configuration of the network plugin, which is read, not watched.
+    config_maps: Mutex<Vec<ConfigMap>>,
     pages: Semaphore,
     /// Everything that was in the cluster then has to be known soon.
     wanted: watch::Sender<Timestamp>,
@@ -67,6 +69,7 @@ impl Cache {
             generations: Kind::ALL.iter().map(|k| (*k, AtomicU64::new(0))).collect(),
             objects: Mutex::new(None),
             malformed: Mutex::default(),
+            config_maps: Mutex::default(),
             pages: Semaphore::new(PAGES),
             wanted: watch::Sender::new(Timestamp::MIN),
         }
@@ -308,6 +311,20 @@ impl Cache {
         }
     }
 
+    /// Takes the configuration of the network plugin as it is now.
+    pub fn take_config_maps(&self, maps: Vec<ConfigMap>) {
+        let is_new = {
+            let mut known = lock(&self.config_maps);
+            let is_new = *known != maps;
+            *known = maps;
+            is_new
+        };
+        // Whose DaemonSet it configures.
+        if is_new {
+            self.bump(Kind::DaemonSet);
+        }
+    }
+
     pub fn objects(&self) -> Arc<Objects> {
         // Before the stores are read: what changes in between is read again next time.
         let generation = self.inventory_generation();
@@ -346,6 +363,7 @@ impl Cache {
             endpoints: Vec::new(),
             service_cidrs: Vec::new(),
             cilium_nodes: Vec::new(),
+            config_maps: lock(&self.config_maps).clone(),
             deployments: stores.deployments.copies(),
             replica_sets: stores.replica_sets.copies(),
             replication_controllers: Vec::new(),

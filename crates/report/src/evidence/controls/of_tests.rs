@@ -21,11 +21,15 @@ pub fn answer(question: Question, evidence: &Evidence) -> Assessment {
 }
 
 fn not_tried(evidence: &Evidence) -> Assessment {
-    let verdict = &evidence.verdict;
+    let (verdict, plugin) = (&evidence.verdict, &evidence.network_plugin);
+    if !plugin.enforces {
+        let said = format!("The network plugin enforces no policy: {plugin}.");
+        return (Standing::Gap, said, &["evidence.json"]);
+    }
     (
         Standing::NotTold,
         format!(
-            "nanoseg works out what policies allow and does not try it: test the plugin itself, or with nanoseg probe. {} of {} observed edges are not allowed by the policies of the end of the period.",
+            "Network plugin: {plugin}. nanoseg works out what policies allow and does not try it: test the plugin itself, or with nanoseg probe. {} of {} observed edges are not allowed by the policies of the end of the period.",
             verdict.observed - verdict.allowed.min(verdict.observed),
             verdict.observed
         ),
