@@ -138,6 +138,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let planned = plan(&PlanInputs {
         inventory: &before.inventory,
         evaluation: &evaluation,
+        enforced_ports: (args.network_plugin.ports()).unwrap_or(before.ports()),
         graph: before.graph.as_ref(),
         subjects: &pods.fit,
         unfit: &pods.unfit,

@@ -4,9 +4,11 @@
 use super::clients::Client;
 use super::listeners::Listener;
 use super::plan::{PlanInputs, Probe, rank};
+use super::question::{CheckedPort, Question};
 use super::task::Expected;
 use nanoseg_evaluate::{ClassId, PeerRef, Side};
 use nanoseg_net::Direction;
+use nanoseg_plugin::EnforcedPorts;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A connection that could be tried: the index of its client and of its server.
@@ -194,11 +196,8 @@ impl Chosen<'_> {
             to: listener.to,
             behind: listener.to,
             way: listener.way,
-            expected: if why.allowed {
-                Expected::Allowed
-            } else {
-                Expected::Denied
-            },
+            expected: expected(why.allowed),
+            asks: None,
             seen,
             allowed_by,
             denied_by,
@@ -206,22 +205,49 @@ impl Chosen<'_> {
         }
     }
 
-    /// The same by the Service's address, if all pods behind it are alike for this client.
+    /// The same by the Service's address, if all pods behind it are alike for this client. A plugin that checks before
+    /// translation sees the Service's port; where it is not known which, and the policies tell them apart, the try does.
     fn through(&self, listener: &Listener, client: &Client<'_>, direct: &Probe) -> Option<Probe> {
         let front = listener.front.as_ref()?;
         let from = PeerRef::Pod(client.index);
-        let is_allowed = |(end, port): &(PeerRef, u16)| {
-            let allowed = self.inputs.evaluation.allowed(from, *end);
-            allowed.contains(listener.protocol, *port)
+        let is_allowed = |end: PeerRef, port: u16| {
+            let allowed = self.inputs.evaluation.allowed(from, end);
+            allowed.contains(listener.protocol, port)
         };
-        let expects = direct.expected == Expected::Allowed;
-        let is_alike = front.endpoints.iter().all(|one| is_allowed(one) == expects);
+        let on_pod = direct.expected == Expected::Allowed;
+        let service_port = front.at.port();
+        let first = front.endpoints.first()?;
+        let on_service = is_allowed(first.0, service_port);
+        let is_alike = front.endpoints.iter().all(|(end, port)| {
+            is_allowed(*end, *port) == on_pod && is_allowed(*end, service_port) == on_service
+        });
+        let (expected, asks) = match self.inputs.enforced_ports {
+            EnforcedPorts::Either if on_pod != on_service => {
+                let passes_if = if on_pod {
+                    CheckedPort::Pod
+                } else {
+                    CheckedPort::Service
+                };
+                (Expected::Open, Some(Question { passes_if }))
+            }
+            EnforcedPorts::Either | EnforcedPorts::Pod => (direct.expected, None),
+        };
         // A pod that comes back to itself through a Service is another question (hairpin).
         let is_itself = front.endpoints.iter().any(|(end, _)| *end == from);
         (is_alike && !is_itself).then(|| Probe {
             through: Some(front.service.clone()),
             to: front.at,
+            expected,
+            asks,
             ..direct.clone()
         })
+    }
+}
+
+fn expected(is_allowed: bool) -> Expected {
+    if is_allowed {
+        Expected::Allowed
+    } else {
+        Expected::Denied
     }
 }

@@ -4,12 +4,14 @@ use super::choose::choose;
 use super::clients::clients;
 use super::ends::{ClientEnd, PodName, ServerEnd, ServerKind};
 use super::listeners::listeners;
+use super::question::Question;
 use super::subject::{Subject, Unfit};
 use super::task::{Expected, Task, Way};
 use nanoseg_evaluate::{ClassId, Evaluation};
 use nanoseg_graph::Graph;
 use nanoseg_inventory::Inventory;
 use nanoseg_net::{Protocol, sha256_hex};
+use nanoseg_plugin::EnforcedPorts;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -43,6 +45,8 @@ impl Default for Limits {
 pub struct PlanInputs<'a> {
     pub inventory: &'a Inventory,
     pub evaluation: &'a Evaluation,
+    /// On which port the plugin checks connections through Services.
+    pub enforced_ports: EnforcedPorts,
     /// What was observed; `None`: servers are those that Services declare.
     pub graph: Option<&'a Graph>,
     /// The pods that can get a container.
@@ -79,6 +83,9 @@ pub struct Probe {
     pub behind: SocketAddr,
     pub way: Way,
     pub expected: Expected,
+    /// What it finds out, where the model of the plugin leaves it open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asks: Option<Question>,
     /// Somebody of this workload was seen to reach this server.
     pub seen: bool,
     /// The rules that allow it, as `namespace/name, spec.ingress[0]`.

@@ -7,6 +7,7 @@ use super::judge::{Heard, judge};
 use super::message::Told;
 use super::outcome::Verdict;
 use super::plan::{LeftOut, Plan, Probe};
+use super::question::FoundOut;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg_net::{Timestamp, sha256_hex};
 use serde::{Deserialize, Serialize};
@@ -84,6 +85,9 @@ pub struct Results {
     /// The policies that were in force, all of the cluster.
     pub policies: Vec<PolicyDigest>,
     pub figures: Figures,
+    /// What the model of the plugin left open.
+    #[serde(default)]
+    pub found_out: FoundOut,
     pub tried: Vec<Tried>,
     pub left_out: Vec<LeftOut>,
 }
@@ -135,6 +139,7 @@ impl Results {
             plugin: facts.plugin.clone(),
             policies: Vec::new(),
             figures: Figures::of(&tried),
+            found_out: FoundOut::of(&tried),
             tried,
             left_out: plan.left_out,
         }

@@ -11,6 +11,7 @@ use crate::load::{
     ApiError, BlockingClient, NoticeSink, current, invalid_policy, read_objects,
     read_published_graph,
 };
+use crate::plugin::EnforcedPorts;
 use crate::probe::{ClusterFacts, PodName, Subject, Unfit, subject};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde_json::Value;
@@ -100,6 +101,11 @@ impl ClusterState {
             }
         }
         Ok(pods)
+    }
+
+    /// On which port the plugin checks connections through Services.
+    pub fn ports(&self) -> EnforcedPorts {
+        self.inventory.network_plugin.behaviour().ports
     }
 
     /// What is known of the network plugin and of other policies.

@@ -97,6 +97,9 @@ pub fn render(results: &Results, colour: bool) -> String {
             fault.remedy()
         );
     }
+    if results.found_out.checked_port.is_some() {
+        let _ = writeln!(out, "found out: {}", results.found_out);
+    }
     out.push_str(&figures(results, style));
     out
 }
@@ -127,6 +130,8 @@ fn difference(tried: &Tried, style: Style) -> String {
 }
 
 fn figures(results: &Results, style: Style) -> String {
+    let plugin = results.plugin.as_deref().unwrap_or("not known");
+    let plugin = escape::terminal(plugin);
     let figures = &results.figures;
     let verdict = match (figures.differences(), figures.told()) {
         (0, 0) => style.yellow("nothing could be told"),
@@ -134,7 +139,7 @@ fn figures(results: &Results, style: Style) -> String {
         (some, _) => style.red(&format!("{some} differ")),
     };
     format!(
-        "{verdict}: {} tried · {} allowed get through · {} denied are stopped · {} blocked though allowed · {} not blocked though denied · {} not told\n",
+        "network plugin: {plugin}\n{verdict}: {} tried · {} allowed get through · {} denied are stopped · {} blocked though allowed · {} not blocked though denied · {} not told\n",
         figures.tried,
         figures.allowed_confirmed,
         figures.denied_confirmed,

@@ -64,6 +64,7 @@ fn probe(client: &str, server: &str, port: u16, expected: Expected) -> Probe {
         behind: to,
         way: Way::Tcp,
         expected,
+        asks: None,
         seen: false,
         allowed_by: Vec::new(),
         denied_by: match expected {

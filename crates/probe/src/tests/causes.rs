@@ -235,3 +235,35 @@ fn what_was_written_within_a_minute_is_fresh() {
         "{found:?}"
     );
 }
+
+#[test]
+fn where_it_is_not_known_whether_the_service_port_is_checked_a_try_tells() {
+    use crate::CheckedPort;
+    use nanoseg_plugin::EnforcedPorts;
+    let mut shop = Shop::new();
+    shop.ports = EnforcedPorts::Either;
+    let plan = shop.plan();
+    let asking: Vec<&Probe> = plan
+        .probes
+        .iter()
+        .filter(|one| one.asks.is_some())
+        .collect();
+    // The Service of db has the port of its pod: nothing is open there.
+    assert_eq!(asking.len(), 1, "{asking:#?}");
+    assert_eq!(asking[0].through.as_deref(), Some("shop/api"));
+    for (heard, port) in [
+        (Outcome::Connected, CheckedPort::Pod),
+        (Outcome::Silent, CheckedPort::Service),
+    ] {
+        let found = results(plan.clone(), &ClusterFacts::default(), |probe| {
+            if probe.asks.is_some() {
+                heard
+            } else {
+                enforced(probe)
+            }
+        });
+        assert_eq!(found.figures.differences(), 0);
+        assert_eq!(found.figures.found_out, 1);
+        assert_eq!(found.found_out.checked_port, Some(port));
+    }
+}

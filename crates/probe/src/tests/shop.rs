@@ -4,6 +4,7 @@ use crate::{Limits, Plan, PlanInputs, PodName, Subject, plan, subject};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg_evaluate::{Evaluation, HostNetwork};
 use nanoseg_inventory::{Inventory, testing};
+use nanoseg_plugin::EnforcedPorts;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +17,7 @@ pub struct Shop {
     pub limits: Limits,
     pub seed: u64,
     pub namespaces: BTreeSet<String>,
+    pub ports: EnforcedPorts,
 }
 
 fn service(name: &str, address: &str, port: u16, target: u16) -> String {
@@ -72,6 +74,7 @@ impl Shop {
             limits: Limits::default(),
             seed: 1,
             namespaces: BTreeSet::new(),
+            ports: EnforcedPorts::Pod,
         }
     }
 
@@ -100,6 +103,7 @@ impl Shop {
         plan(&PlanInputs {
             inventory: &self.inventory,
             evaluation: &self.evaluation(),
+            enforced_ports: self.ports,
             graph: None,
             subjects: &self.subjects(),
             unfit: &unfit,
