@@ -7,8 +7,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(90);
-/// The image as `.ci/image` names it.
-const IMAGE: &str = "nanoseg";
 const NODES: [&str; 2] = ["node1", "node2"];
 
 /// The servers that get a policy: namespace, name, port, protocol, and who may call them.
@@ -58,6 +56,17 @@ fn policy((namespace, name, port, protocol, clients): (&str, &str, u16, &str, &[
     })
 }
 
+/// The image as `.ci/image` names it: as deploy/kustomization.yaml does.
+fn image() -> String {
+    const FILE: &str = include_str!("../../../deploy/kustomization.yaml");
+    let value = |key: &str| {
+        let line = FILE.lines().find_map(|line| line.trim().strip_prefix(key));
+        let words = line.and_then(|rest| rest.split_whitespace().next());
+        words.expect("it is there").to_owned()
+    };
+    format!("{}:{}", value("newName:"), value("newTag:"))
+}
+
 /// Waits until the pods of the shop call each other.
 fn works(cluster: &RealCluster) {
     for (namespace, object) in [
@@ -82,7 +91,7 @@ fn works(cluster: &RealCluster) {
 
 /// Runs the command as the administrator. Returns its exit code and results.
 fn tried(cluster: &RealCluster, seed: u64) -> (i64, Value) {
-    let seed = seed.to_string();
+    let (seed, image) = (seed.to_string(), image());
     let words = [
         env!("CARGO_BIN_EXE_nanoseg"),
         "probe",
@@ -91,7 +100,7 @@ fn tried(cluster: &RealCluster, seed: u64) -> (i64, Value) {
         "-n",
         "monitoring",
         "--image",
-        IMAGE,
+        &image,
         "--timeout",
         "2s",
         "--seed",
