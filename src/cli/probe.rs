@@ -1,6 +1,7 @@
 //! `nanoseg probe`: tries a sample of what the policies allow and deny, from inside the pods (rule: tried-not-only-evaluated).
 
 mod cluster_state;
+mod session;
 mod text;
 
 use super::access::{AccessArgs, ControllerArgs};
@@ -8,17 +9,17 @@ use super::network_plugin::NetworkPluginArgs;
 use super::notices::Stderr;
 use super::units::parse_duration;
 use super::{exit, terminal};
-use crate::cluster::live::{Prober, Trial};
-use crate::load::{ApiError, BlockingClient};
+use crate::cluster::live::Prober;
+use crate::load::BlockingClient;
 use crate::net::Timestamp;
 use crate::probe::{
-    Check, ClusterFacts, Fault, Heard, Limits, Plan, PlanInputs, PodName, Results, Subject, Timing,
-    changed, digests, fresh, plan, unproven,
+    ClusterFacts, Limits, Plan, PlanInputs, Results, Subject, Timing, changed, digests, fresh, plan,
 };
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use cluster_state::ClusterState;
-use std::collections::{BTreeMap, BTreeSet};
+use session::Session;
+use std::collections::BTreeSet;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -117,63 +118,27 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (timing, wait) = times(args)?;
     let client = args.access.connect()?;
     let namespaces = namespaces(args, &client);
-    let notices = Stderr::new();
-    let controller = &args.controller.controller_namespace;
-    let read = || {
-        let settings = args.access.settings();
-        ClusterState::read(&client, settings, controller, args.network_plugin, &notices)
-    };
-    let before = read()?;
+    let before = read(args, &client)?;
     before.check_namespaces(&namespaces)?;
-    let limits = Limits {
-        sample: usize::try_from(args.sample)?,
-        pods: usize::try_from(args.pods)?,
-        ..Limits::default()
-    };
-    let mut pods = before.pods(&client, limits.containers)?;
-    // Nobody else's pod gets a container, not even to be asked whether it listens.
-    let is_ours = |pod: &Subject| namespaces.is_empty() || namespaces.contains(&pod.pod.namespace);
-    pods.fit.retain(is_ours);
-    let evaluation = before.evaluation()?;
-    let planned = plan(&PlanInputs {
-        inventory: &before.inventory,
-        evaluation: &evaluation,
-        enforced_ports: (args.network_plugin.ports()).unwrap_or(before.ports()),
-        graph: before.graph.as_ref(),
-        subjects: &pods.fit,
-        unfit: &pods.unfit,
-        running: &pods.running,
-        namespaces: &namespaces,
-        limits,
-        seed: args.seed,
-    });
-    if planned.probes.is_empty() {
-        eprint!("{}", text::left_out(&planned));
-        bail!(
-            "nothing to try: no policy isolates a pod there that can be a client, or a server of such a pod; see nanoseg status, and give other namespaces with -n"
-        );
-    }
-    let image = image(args, &client)?;
+    let (planned, fit) = planned(args, &client, &before, &namespaces)?;
     let prober = Prober {
         client: client.client.clone(),
-        image,
+        image: image(args, &client)?,
         timing,
         wait,
     };
-    let trials = trials(&planned, &pods.fit);
-    let refused = refusals(&client, &prober, &trials)?;
+    let session = Session {
+        client: &client,
+        prober: &prober,
+        plan: &planned,
+        fit: &fit,
+    };
+    let refused = session.refusals()?;
     eprint!(
         "{}",
         text::listing(&planned, &refused, &prober, &client.cluster)
     );
-    if let Some((pod, fault)) = refused.iter().next()
-        && refused.len() == trials.len()
-    {
-        bail!(
-            "no pod can try anything: {pod}: {fault}; {}",
-            fault.remedy()
-        );
-    }
+    session.may_begin(&refused)?;
     if args.dry_run {
         return Ok(ExitCode::SUCCESS);
     }
@@ -182,10 +147,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(exit::FINDINGS));
     }
     let from = now();
-    let mut heard = try_all(&client, &prober, &trials, refused);
-    heard.checks = ask_servers(&client, &prober, &planned, &heard, &pods.fit);
+    let mut heard = session.run(refused);
     // What was planned must be so afterwards too.
-    let after = read()?;
+    let after = read(args, &client)?;
     heard.changed = changed(&planned, &after.inventory, &after.evaluation()?);
     let facts = ClusterFacts {
         fresh: fresh(&before.policies, &before.inventory, from),
@@ -202,9 +166,63 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         policies: digests(&before.policies),
         ..Results::new(planned, &heard, &facts)
     };
+    print(args, &results)
+}
+
+fn read(args: &Args, client: &BlockingClient) -> anyhow::Result<ClusterState> {
+    let controller = &args.controller.controller_namespace;
+    let settings = args.access.settings();
+    ClusterState::read(
+        client,
+        settings,
+        controller,
+        args.network_plugin,
+        &Stderr::new(),
+    )
+}
+
+/// The plan, and the pods that may get a container.
+fn planned(
+    args: &Args,
+    client: &BlockingClient,
+    state: &ClusterState,
+    namespaces: &BTreeSet<String>,
+) -> anyhow::Result<(Plan, Vec<Subject>)> {
+    let limits = Limits {
+        sample: usize::try_from(args.sample)?,
+        pods: usize::try_from(args.pods)?,
+        ..Limits::default()
+    };
+    let mut pods = state.pods(client, limits.containers)?;
+    // Nobody else's pod gets a container, not even to be asked whether it listens.
+    let is_ours = |pod: &Subject| namespaces.is_empty() || namespaces.contains(&pod.pod.namespace);
+    pods.fit.retain(is_ours);
+    let evaluation = state.evaluation()?;
+    let plan = plan(&PlanInputs {
+        inventory: &state.inventory,
+        evaluation: &evaluation,
+        enforced_ports: (args.network_plugin.ports()).unwrap_or(state.ports()),
+        graph: state.graph.as_ref(),
+        subjects: &pods.fit,
+        unfit: &pods.unfit,
+        running: &pods.running,
+        namespaces,
+        limits,
+        seed: args.seed,
+    });
+    if plan.probes.is_empty() {
+        eprint!("{}", text::left_out(&plan));
+        bail!(
+            "nothing to try: no policy isolates a pod there that can be a client, or a server of such a pod; see nanoseg status, and give other namespaces with -n"
+        );
+    }
+    Ok((plan, pods.fit))
+}
+
+fn print(args: &Args, results: &Results) -> anyhow::Result<ExitCode> {
     match args.output {
-        Output::Json => terminal::print(&crate::report::json(&results)?)?,
-        Output::Text => terminal::print(&text::render(&results, terminal::colour()))?,
+        Output::Json => terminal::print(&crate::report::json(results)?)?,
+        Output::Text => terminal::print(&text::render(results, terminal::colour()))?,
     }
     let is_good = results.figures.differences() == 0 && results.figures.told() > 0;
     Ok(if is_good {
@@ -260,43 +278,6 @@ fn image(args: &Args, client: &BlockingClient) -> anyhow::Result<String> {
     })
 }
 
-/// What each pod tries, in the order of [`Plan::by_pod`].
-fn trials(plan: &Plan, fit: &[Subject]) -> Vec<Trial> {
-    let subjects: BTreeMap<&PodName, &Subject> = fit.iter().map(|one| (&one.pod, one)).collect();
-    let trial = |(pod, probes): (&PodName, Vec<usize>)| {
-        let tasks = probes.iter().filter_map(|index| plan.probes.get(*index));
-        Some(Trial {
-            subject: (*subjects.get(pod)?).clone(),
-            tasks: tasks.map(crate::probe::Probe::task).collect(),
-        })
-    };
-    plan.by_pod().into_iter().filter_map(trial).collect()
-}
-
-/// The pods that the API server would refuse the container for, each with the reason. Nothing is changed.
-fn refusals(
-    client: &BlockingClient,
-    prober: &Prober,
-    trials: &[Trial],
-) -> anyhow::Result<BTreeMap<PodName, Fault>> {
-    let mut of_namespace: BTreeMap<&str, Option<Fault>> = BTreeMap::new();
-    let mut refused = BTreeMap::new();
-    for trial in trials {
-        let namespace = trial.subject.pod.namespace.as_str();
-        if !of_namespace.contains_key(namespace) {
-            let asked = client.block_on(prober.refusal(namespace));
-            let asked = asked.map_err(|error| ApiError::new(error, "ask what you may do"))?;
-            of_namespace.insert(namespace, asked);
-        }
-        let fault = match of_namespace.get(namespace) {
-            Some(Some(fault)) => Some(fault.clone()),
-            _ => client.block_on(prober.would_be_taken(trial)).err(),
-        };
-        refused.extend(fault.map(|fault| (trial.subject.pod.clone(), fault)));
-    }
-    Ok(refused)
-}
-
 /// Asks on the terminal. Without one, --yes is needed: containers are not added to pods by accident.
 fn confirm(yes: bool) -> anyhow::Result<bool> {
     if yes {
@@ -311,69 +292,4 @@ fn confirm(yes: bool) -> anyhow::Result<bool> {
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
-}
-
-fn try_all(
-    client: &BlockingClient,
-    prober: &Prober,
-    trials: &[Trial],
-    refused: BTreeMap<PodName, Fault>,
-) -> Heard {
-    let is_taken = |trial: &&Trial| !refused.contains_key(&trial.subject.pod);
-    let taken: Vec<Trial> = trials.iter().filter(is_taken).cloned().collect();
-    let mut pods = client.block_on(prober.run(&taken, |pod| eprintln!("{pod} has ended")));
-    let refused = refused.into_iter();
-    pods.extend(refused.map(|(pod, fault)| (pod, Err(fault))));
-    Heard {
-        pods,
-        ..Heard::default()
-    }
-}
-
-/// Asks the servers that nobody reached, in their own pods, whether they listen.
-fn ask_servers(
-    client: &BlockingClient,
-    prober: &Prober,
-    plan: &Plan,
-    heard: &Heard,
-    fit: &[Subject],
-) -> Vec<(Check, Result<crate::probe::Told, Fault>)> {
-    let checks = plan.checks(&unproven(plan, heard), fit);
-    let mut by_pod: BTreeMap<&PodName, Vec<&Check>> = BTreeMap::new();
-    for check in &checks {
-        by_pod.entry(&check.pod).or_default().push(check);
-    }
-    let trials: Vec<Trial> = fit
-        .iter()
-        .filter_map(|subject| {
-            let checks = by_pod.get(&subject.pod)?;
-            // The first container of this run has its number already.
-            let was_tried = u8::from(heard.pods.contains_key(&subject.pod));
-            let mut subject = subject.clone();
-            subject.next += usize::from(was_tried);
-            Some(Trial {
-                subject,
-                tasks: checks.iter().map(|check| check.task).collect(),
-            })
-        })
-        .collect();
-    if !trials.is_empty() {
-        eprintln!(
-            "{} servers were reached by nobody: their own pods are asked whether they listen",
-            trials.len()
-        );
-    }
-    let told = client.block_on(prober.run(&trials, |pod| eprintln!("{pod} has ended")));
-    let answer = |(pod, checks): (&PodName, Vec<&Check>)| {
-        let told = told.get(pod).cloned();
-        let told = told.unwrap_or(Err(Fault::PodGone));
-        let each = checks.into_iter().enumerate();
-        each.map(|(at, check)| {
-            let one = told.as_ref().map_err(Clone::clone);
-            let one = one.and_then(|all| all.get(at).copied().ok_or(Fault::PodGone));
-            (check.clone(), one)
-        })
-        .collect::<Vec<_>>()
-    };
-    by_pod.into_iter().flat_map(answer).collect()
 }

@@ -101,7 +101,8 @@ pub fn subject(pod: &Value, most: usize) -> Result<Subject, Unfit> {
         return Err(Unfit::NotRunning);
     }
     let numbers = numbers(pod);
-    if numbers.len() >= most {
+    // A run adds one that tries, and one that asks whether it listens.
+    if numbers.len() + 2 > most {
         return Err(Unfit::Full);
     }
     Ok(Subject {
