@@ -110,6 +110,8 @@ pub fn generate(
         skipped,
         ..
     } = build(seen, inventory, options.graph);
+    let named = inventory.with_names(&graph.names);
+    let inventory = named.as_ref();
     let mut requirements = requirements(&graph, inventory, &options.enforcement);
     let in_scope: Vec<WorkloadId> = inventory
         .workloads

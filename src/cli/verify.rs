@@ -8,7 +8,7 @@ use super::style::Style;
 use super::traffic::{GraphArgs, TrafficArgs};
 use super::{exit, terminal};
 use crate::graph::build_after;
-use crate::inventory::{Inventory, OtherKinds};
+use crate::inventory::Inventory;
 use crate::load::{EffectivePolicies, TrafficSource, hours_of, read_traffic};
 use crate::net::Timestamp;
 use crate::pipeline::verify::verify;
@@ -106,7 +106,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut read = read?;
     read.keep(period);
     let mut inventory = read.inventory;
-    inventory.other_kinds = std::sync::Arc::new(OtherKinds::of(&objects.other_kinds));
+    inventory.set_other_kinds(&objects.other_kinds);
     // A large snapshot takes as much memory as everything that follows.
     drop(objects);
     let built = build_after(&read.history, &read.flows, &inventory, args.graph.options());

@@ -98,6 +98,7 @@ macro_rules! kinds {
             objects.gaps.append(&mut more.gaps);
             objects.scans.append(&mut more.scans);
             objects.not_judged.append(&mut more.not_judged);
+            objects.unlisted.append(&mut more.unlisted);
             objects.lists.append(&mut more.lists);
             objects.heartbeat = objects.heartbeat.max(more.heartbeat);
             objects.remarks.append(&mut more.remarks);
@@ -156,7 +157,7 @@ pub fn other_kind(
             let limits = read.policy.limits();
             let fields: Vec<String> = limits.iter().map(ToString::to_string).collect();
             if !fields.is_empty() {
-                objects.not_judged.push(not_judged(fields));
+                objects.not_judged.push(not_judged(fields).partly());
             }
             objects.other_kinds.push(read.policy);
             Typed::Read

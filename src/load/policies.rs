@@ -137,6 +137,7 @@ fn read_cluster_now(
         other => other,
     })?;
     let objects = client.block_on(list_objects(&client.client, notices))?;
+    note_not_judged(&objects.not_judged, notices);
     Ok((objects, client.default_namespace))
 }
 
@@ -209,7 +210,7 @@ fn note_not_judged(policies: &[OtherPolicy], notices: &dyn NoticeSink) {
         notices.report(Notice::MoreNotJudged(more));
     }
     if !policies.is_empty() {
-        notices.report(Notice::OnlyNetworkPolicies);
+        notices.report(Notice::SomeNotJudged);
     }
 }
 

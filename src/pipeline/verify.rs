@@ -45,6 +45,8 @@ pub(super) fn judge(
     namespaces: &[String],
 ) -> Result<Judged, evaluate::EvaluateError> {
     let required = required(graph, inventory, enforcement, namespaces);
+    let named = inventory.with_names(&graph.names);
+    let inventory = named.as_ref();
     let evaluation = Evaluation::new(inventory, policies, HostNetwork::Exact)?;
     let ways = [Direction::Ingress, Direction::Egress];
     let [closed_in, closed_out] =

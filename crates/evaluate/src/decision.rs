@@ -1,8 +1,7 @@
 //! Which rules decide about a connection at one end of it, stage by stage (rule: policies-are-asked-in-stages). The result
 //! is that of the tables; this names the rules.
 
-use super::explain::NearMiss;
-use super::rule_ref::RuleRef;
+use super::rule_ref::{NearMiss, RuleRef};
 use super::rule_terms::Action;
 use super::rules::{Policy, Rule};
 use super::stages::{TierKind, Tiers};

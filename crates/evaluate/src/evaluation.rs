@@ -128,13 +128,15 @@ impl Evaluation {
 
     /// Returns true if some policy isolates the pods of `class` in `direction`.
     pub fn isolated(&self, class: ClassId, direction: Direction) -> bool {
-        self.tables.of(class, direction).is_some()
+        let table = self.tables.of(class, direction);
+        table.is_some_and(|table| table.closed)
     }
 
     /// Returns true if policies isolate the pods of `class` in `direction` and still allow every connection
     /// there: with every pod and every address, on all ports.
     pub fn allows_everything(&self, class: ClassId, direction: Direction) -> bool {
-        let Some(table) = self.tables.of(class, direction) else {
+        let table = self.tables.of(class, direction);
+        let Some(table) = table.filter(|table| table.closed) else {
             return false;
         };
         let everywhere = self.everywhere();
@@ -148,6 +150,7 @@ impl Evaluation {
     /// for other kinds than NetworkPolicy.
     pub fn isolated_by(&self, class: ClassId, direction: Direction) -> Vec<&str> {
         let policies = self.isolating(class, direction);
+        let policies = policies.filter(|policy| policy.closes(direction));
         policies.map(|policy| policy.name.as_str()).collect()
     }
 
@@ -158,7 +161,7 @@ impl Evaluation {
     ) -> BTreeMap<&WorkloadId, BTreeSet<&str>> {
         let mut found: BTreeMap<_, BTreeSet<&str>> = BTreeMap::new();
         let isolating = self.policies.iter();
-        for policy in isolating.filter(|policy| policy.rules(direction).is_some()) {
+        for policy in isolating.filter(|policy| policy.closes(direction)) {
             for class in &policy.selected {
                 let workload = &self.class(*class).workload;
                 found.entry(workload).or_default().insert(&policy.name);

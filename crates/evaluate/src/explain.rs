@@ -4,7 +4,7 @@
 use super::ClassId;
 use super::decision::{Decision, decide};
 use super::evaluation::{Evaluation, PeerRef};
-use super::rule_ref::RuleRef;
+use super::rule_ref::{NearMiss, RuleRef};
 use super::rules::{Policy, Rule};
 use nanoseg_net::{ConnectionSet, Direction, Protocol};
 use serde::Serialize;
@@ -39,7 +39,7 @@ pub enum Always {
 pub enum Side {
     /// No policy applies: the end is an address, or a pod that uses its node's network.
     NoSubject,
-    /// No policy isolates the pod in this direction: everything is allowed.
+    /// No policy isolates the pod in this direction or decides about the connection: it is allowed.
     NotIsolated,
     /// These rules allow the connection.
     Allowed { rules: Vec<RuleRef> },
@@ -61,13 +61,6 @@ impl Side {
     pub fn allows(&self) -> bool {
         !matches!(self, Side::Denied { .. })
     }
-}
-
-/// A rule that matches the other end, and the connections that it allows with it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct NearMiss {
-    pub rule: RuleRef,
-    pub connections: ConnectionSet,
 }
 
 impl Evaluation {
@@ -119,9 +112,6 @@ impl Evaluation {
         };
         if self.class(class).host_network {
             return Side::NoSubject;
-        }
-        if !self.isolated(class, direction) {
-            return Side::NotIsolated;
         }
         let selecting = self.isolating(class, direction);
         let part = ConnectionSet::one(protocol, port);
@@ -187,7 +177,7 @@ impl Evaluation {
         }
     }
 
-    /// Returns the policies that isolate the pods of `class` in `direction`.
+    /// Returns the policies that apply to the pods of `class` in `direction`.
     pub(super) fn isolating(
         &self,
         class: ClassId,

@@ -75,13 +75,13 @@ pub use cause::{Cause, Causes, ChangeKind};
 pub use connectivity::{Connectivity, ConnectivityEnd, ConnectivityLine, connectivity};
 pub use difference::{Comparison, ConnectionChange, Difference, PoliciesOfAllKinds, difference};
 pub use evaluation::{Evaluation, PeerRef};
-pub use explain::{Always, Explanation, NearMiss, Side};
+pub use explain::{Always, Explanation, Side};
 pub use pod_classes::{ClassId, HostNetwork, PodClass};
 pub use policy_ref::PolicyRef;
 pub use proof::{
     Blocked, BlockedBy, Excess, ExcessList, Managed, PolicySets, Proof, Span, prove, prove_each_way,
 };
 pub use reach::{BlastRadius, Reach};
-pub use rule_ref::{RuleRef, policy_namespace};
+pub use rule_ref::{NearMiss, RuleRef, policy_namespace};
 pub use rule_use::{RuleUse, rule_use};
 pub use rules::EvaluateError;

@@ -3,7 +3,7 @@
 use super::testing::*;
 use super::*;
 use nanoseg_inventory::{Inventory, OtherKinds};
-use nanoseg_net::Protocol;
+use nanoseg_net::{Direction, Protocol};
 use nanoseg_policy_kinds::OtherKindPolicy;
 use std::sync::Arc;
 
@@ -175,6 +175,18 @@ fn entities_of_cilium_are_nodes_pods_and_the_rest() {
 }
 
 #[test]
+fn the_subject_of_a_policy_with_a_namespace_is_always_of_that_namespace() {
+    let found = cilium(
+        "{endpointSelector: {matchLabels: {app: db, 'k8s:io.kubernetes.pod.namespace': ops}}, ingress: [{}]}",
+    );
+    assert_eq!(allowed(&found, WEB, DB), "No Connections");
+    let reserved = "{endpointSelector: {matchLabels: {app: web}}, egress: [{toEndpoints: [{matchLabels: {'reserved:host': ''}}]}]}";
+    let found = cilium(reserved);
+    assert!(!to_address(&found, WEB, "192.168.0.1").is_empty());
+    assert!(to_address(&found, WEB, "192.168.0.2").is_empty());
+}
+
+#[test]
 fn a_block_of_cilium_matches_neither_nodes_nor_pods() {
     let found = clusterwide(
         "{endpointSelector: {matchLabels: {app: web}}, egress: [{toCIDRSet: [{cidr: 0.0.0.0/0, except: [10.0.0.0/8]}]}]}",
@@ -219,6 +231,16 @@ fn a_name_of_cilium_is_the_addresses_that_it_was_seen_to_have() {
     );
     assert_eq!(reached("{matchPattern: '*'}"), [true; 3]);
     assert_eq!(reached("{matchPattern: 'ex*.com'}"), [true, false, false]);
+    assert_eq!(
+        reached("{matchPattern: 'e*a*p*.c*m'}"),
+        [true, false, false]
+    );
+    assert_eq!(reached("{matchPattern: '**'}"), [true; 3]);
+    let hostile = "*a".repeat(120);
+    assert_eq!(
+        reached(&format!("{{matchPattern: '{hostile}'}}")),
+        [false; 3]
+    );
     assert_eq!(reached("{matchName: other.com}"), [false; 3]);
 }
 
@@ -369,6 +391,13 @@ fn negated_fields_of_calico_match_whoever_is_not_meant() {
         from_address(&found, "198.51.100.1", DB).to_string(),
         "TCP 1"
     );
+    // In a policy with a namespace they mean its pods only.
+    let text = "apiVersion: projectcalico.org/v3\nkind: NetworkPolicy\nmetadata: {name: p, namespace: shop}\n\
+        spec: {selector: \"app == 'db'\", ingress: [{action: Allow, source: {notSelector: \"app == 'x'\"}}]}";
+    let found = with(text, &[]);
+    assert_eq!(allowed(&found, WEB, DB), "All Connections");
+    assert_eq!(allowed(&found, JOB, DB), "No Connections");
+    assert!(from_address(&found, "203.0.113.9", DB).is_empty());
     let sets = "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkSet\nmetadata: {name: s, labels: {kind: bad}}\n\
         spec: {nets: [198.51.100.0/24]}\n---\n".to_owned()
         + &calico("q", "{order: 1, egress: [{action: Deny, destination: {selector: \"kind == 'bad'\"}}, {action: Allow}]}");
@@ -407,6 +436,24 @@ fn a_decision_names_the_rule_of_its_stage() {
     assert!(rules.is_empty());
     assert_eq!(isolating, ["shop/p"]);
     assert_eq!(ask(DB, WEB), Side::NotIsolated);
+}
+
+#[test]
+fn pods_that_only_denying_rules_name_are_not_isolated() {
+    let rules = "ingress: [{action: Deny, from: [{namespaces: {matchLabels: {team: b}}}]}]";
+    let found = with(&admin("guard", "Admin", 1, rules), &[CLOSED_DB]);
+    let of = |name: &str| found.classes_of(&id(name))[0];
+    assert!(!found.isolated(of("shop/web"), Direction::Ingress));
+    assert!(found.isolated(of("shop/db"), Direction::Ingress));
+    assert_eq!(
+        found.isolated_by(of("shop/db"), Direction::Ingress),
+        ["shop/p"]
+    );
+    assert!(
+        found
+            .isolated_by(of("shop/web"), Direction::Ingress)
+            .is_empty()
+    );
 }
 
 #[test]

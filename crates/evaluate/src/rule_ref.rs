@@ -1,6 +1,6 @@
 //! Names one rule of one policy.
 
-use nanoseg_net::Direction;
+use nanoseg_net::{ConnectionSet, Direction};
 use serde::Serialize;
 use std::fmt;
 
@@ -43,4 +43,11 @@ impl fmt::Display for RuleRef {
             ),
         }
     }
+}
+
+/// A rule that matches the other end, and the connections that it allows with it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct NearMiss {
+    pub rule: RuleRef,
+    pub connections: ConnectionSet,
 }

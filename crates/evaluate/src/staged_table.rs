@@ -35,6 +35,7 @@ pub(super) fn staged_table(
         }
     }
     Table {
+        closed: builder.is_closed(),
         everyone: SetId::NONE,
         every_pod,
         pods,
@@ -106,6 +107,19 @@ impl StagedTable<'_> {
             Some(server) => self.names.resolve(rule.ports, server, self.pod_classes),
             None => self.names.ports(rule.ports).fixed,
         }
+    }
+
+    /// Returns true if what no rule matches is denied.
+    fn is_closed(&mut self) -> bool {
+        let mut fold = Fold::default();
+        let policies = self.policies;
+        for stage in policies.chunk_by(|a, b| a.place.tier == b.place.tier) {
+            let Some(first) = stage.first() else { continue };
+            let kind = self.tiers.kind(first.place.tier);
+            let closes = stage.iter().any(|policy| policy.closes(self.direction));
+            fold.end(kind, closes, &mut self.names.pool);
+        }
+        fold.finish(&mut self.names.pool) == SetId::NONE
     }
 
     /// Goes through the stages for one other end.

@@ -4,9 +4,11 @@ use super::address_map::AddressMap;
 use super::connection_set_pool::SetId;
 use super::pod_classes::ClassId;
 
-/// What is allowed to one group of isolated classes in one direction.
+/// What is allowed to one group of classes that policies select in one direction.
 #[derive(Debug, PartialEq)]
 pub(super) struct Table {
+    /// What no rule matches is denied: the classes are isolated. Otherwise only what some rule denies is.
+    pub closed: bool,
     /// With every pod and every address.
     pub everyone: SetId,
     /// With every pod that a selector can match, `everyone` included.

@@ -12,7 +12,7 @@ use nanoseg_net::{AddressSet, Direction};
 use rustc_hash::FxHashMap;
 use std::rc::Rc;
 
-/// The tables of all classes for one selection of policies. A class without a table is not isolated.
+/// The tables of all classes for one selection of policies. No policy selects a class without a table.
 #[derive(Debug)]
 pub(super) struct Tables {
     tables: Vec<Table>,
@@ -21,7 +21,7 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    /// Returns the table of a class, or `None` if it is not isolated in that direction.
+    /// Returns the table of a class, or `None` if no policy selects it in that direction.
     pub fn of(&self, class: ClassId, direction: Direction) -> Option<&Table> {
         let tables = match direction {
             Direction::Ingress => &self.ingress,
@@ -133,6 +133,7 @@ impl Builder<'_> {
             return staged_table(end, &chosen, self.tiers, self.pod_classes, self.names);
         }
         let mut table = Table {
+            closed: true,
             everyone: SetId::NONE,
             every_pod: SetId::NONE,
             pods: Vec::new(),

@@ -109,8 +109,12 @@ impl<'a> CalicoTiers<'a> {
     fn rank(&self, policy: &PolicyRef<'_>) -> Ranked {
         let other = match policy {
             PolicyRef::Network(policy) => {
-                let name = policy.metadata.name.clone().unwrap_or_default();
-                return self.in_default_tier(name);
+                let metadata = &policy.metadata;
+                let [namespace, name] = [&metadata.namespace, &metadata.name];
+                let [namespace, name] =
+                    [namespace, name].map(|text| text.as_deref().unwrap_or_default());
+                // The name that Calico gives it.
+                return self.in_default_tier(format!("{namespace}/knp.default.{name}"));
             }
             PolicyRef::Other(other) => other,
         };

@@ -121,7 +121,7 @@ codes! {
         "A policy that is already there allows connections that were not observed; policies add up, so they stay open."
         "Review that policy and narrow or delete it once the generated ones are applied.";
     UnjudgedPolicy "unjudged-policy" Warning
-        "Policies of other kinds are in force, such as those of Cilium, Calico or an administrator: what they deny or allow is not part of the proof."
+        "Policies are in force that nanoseg does not judge, or not all of their fields: what these deny or allow is not part of the proof."
         "Check by hand whether they deny traffic that the generated policies allow, or allow traffic beside them.";
     IpBlockCoversPods "ip-block-covers-pods" Warning
         "A policy that is already there has an ipBlock that covers pods; it was judged as outside addresses, and many network plugins let it reach pods as well."

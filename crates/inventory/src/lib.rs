@@ -66,7 +66,7 @@ pub use near::Nearness;
 pub use network_plugin::network_plugin;
 pub use objects::{ObjectRemark, Objects};
 pub use other_kinds::OtherKinds;
-pub use other_policies::{OtherPolicy, other_policy_findings};
+pub use other_policies::{OtherPolicy, UnlistedKind, other_policy_findings};
 pub use owners::OwnerRule;
 pub use pod_blocks::{PodBlocks, pod_blocks};
 pub use ranges::may_be_of_cluster;

@@ -1,6 +1,6 @@
 //! The Kubernetes objects that the inventory is built from, typed and unsorted, as they were read.
 
-use super::{ImageScan, OtherPolicy, Snapshot, SnapshotGap};
+use super::{ImageScan, OtherPolicy, Snapshot, SnapshotGap, UnlistedKind};
 use crate::kubernetes::{
     CiliumNode, ConfigMap, CronJob, DaemonSet, Deployment, EndpointSlice, Endpoints, Job,
     Namespace, Node, Pod, ReplicaSet, ReplicationController, Service, ServiceCidr, StatefulSet,
@@ -56,6 +56,8 @@ pub struct Objects {
     /// Policies that nanoseg does not judge, or not all of: those of kinds that it does not judge are counted in `skipped`
     /// too.
     pub not_judged: Vec<OtherPolicy>,
+    /// Kinds of policies that the cluster has and that could not be listed.
+    pub unlisted: Vec<UnlistedKind>,
     /// What the snapshots say themselves that they lack.
     pub gaps: Vec<SnapshotGap>,
     /// Which pods each list of objects had, in reading order.

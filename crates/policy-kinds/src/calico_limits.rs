@@ -3,6 +3,7 @@
 use crate::calico::{CalicoEntity, CalicoPolicy, CalicoRule};
 use crate::calico_selector::CalicoSelector;
 use crate::limit::Limit;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 /// The label that Calico gives to pods from their ServiceAccount, which snapshots do not have.
 const SERVICE_ACCOUNT: &str = "projectcalico.org/serviceaccount";
@@ -69,7 +70,20 @@ fn is_filled<T>(list: Option<&Vec<T>>) -> bool {
     list.is_some_and(|list| !list.is_empty())
 }
 
+/// Returns true if it is a port by its name.
+fn is_name(port: &IntOrString) -> bool {
+    match port {
+        IntOrString::Int(_) => false,
+        IntOrString::String(text) => text.split(':').any(|part| part.parse::<u16>().is_err()),
+    }
+}
+
 fn of_rule(rule: &CalicoRule, path: &str, found: &mut Vec<Limit>) {
+    let server = rule.destination.iter();
+    let mut negated = server.flat_map(|server| server.not_ports.iter().flatten());
+    if negated.any(is_name) {
+        found.push(Limit::not_judged(format!("{path}.destination.notPorts")));
+    }
     if rule.http.is_some() {
         found.push(Limit::layer4(format!("{path}.http")));
     }

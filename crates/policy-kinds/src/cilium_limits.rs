@@ -98,6 +98,9 @@ fn of_egress(rule: &CiliumEgress, path: &str, found: &mut Vec<Limit>) {
             found.push(Limit::not_judged(format!("{path}.{name}")));
         }
     }
+    if rule.to_fqdns.is_some() {
+        found.push(Limit::seen_names(format!("{path}.toFQDNs")));
+    }
     for (index, service) in rule.to_services.iter().flatten().enumerate() {
         if service.k8s_service_selector.is_some() {
             let field = format!("{path}.toServices[{index}].k8sServiceSelector");

@@ -10,6 +10,8 @@ pub enum LimitKind {
     /// The rule is judged by address, port and protocol. It may allow less than that: requests, names or certificates
     /// decide as well.
     Layer4,
+    /// The rule is judged by the addresses that its names were seen to have.
+    SeenNames,
 }
 
 /// A field of a policy that is not judged, or not wholly.
@@ -29,6 +31,14 @@ impl Limit {
         }
     }
 
+    /// A field of names.
+    pub fn seen_names(field: impl Into<String>) -> Limit {
+        Limit {
+            field: field.into(),
+            kind: LimitKind::SeenNames,
+        }
+    }
+
     /// A field that is judged at layer 4.
     pub fn layer4(field: impl Into<String>) -> Limit {
         Limit {
@@ -43,6 +53,11 @@ impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
             LimitKind::NotJudged => write!(f, "{} is not judged", self.field),
+            LimitKind::SeenNames => write!(
+                f,
+                "{} is judged by the addresses that were seen of its names",
+                self.field
+            ),
             LimitKind::Layer4 => write!(f, "{} is judged by address and port only", self.field),
         }
     }

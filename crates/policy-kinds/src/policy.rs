@@ -331,7 +331,7 @@ fn typed<T: DeserializeOwned + Serialize>(
     Ok(ReadOtherKind { policy, unknown })
 }
 
-/// Nodes by their labels: snapshots have no labels of nodes. All nodes are known.
+/// Nodes by their labels, which inventories do not have; all nodes are known. And names.
 fn peer_limits(peers: &[crate::admin::AdminPeer], path: &str, found: &mut Vec<Limit>) {
     for (index, peer) in peers.iter().enumerate() {
         let labels = peer.nodes.as_ref();
@@ -347,6 +347,9 @@ fn peer_limits(peers: &[crate::admin::AdminPeer], path: &str, found: &mut Vec<Li
         };
         if labels.is_some_and(|selector| !all(selector)) {
             found.push(Limit::not_judged(format!("{path}[{index}].nodes")));
+        }
+        if peer.domain_names.is_some() {
+            found.push(Limit::seen_names(format!("{path}[{index}].domainNames")));
         }
     }
 }

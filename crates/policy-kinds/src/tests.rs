@@ -128,7 +128,10 @@ fn limits(kind: OtherKind, text: &str) -> Vec<String> {
 fn what_is_not_judged_of_a_policy_is_named_by_field() {
     assert_eq!(
         limits(OtherKind::CiliumNetworkPolicy, CILIUM),
-        ["spec.ingress[0].toPorts[0].rules is judged by address and port only"]
+        [
+            "spec.ingress[0].toPorts[0].rules is judged by address and port only",
+            "spec.egress[0].toFQDNs is judged by the addresses that were seen of its names",
+        ]
     );
     assert_eq!(
         limits(
@@ -157,7 +160,10 @@ fn what_is_not_judged_of_a_policy_is_named_by_field() {
             "spec.egress[0].destination.services is not judged",
         ]
     );
-    assert_eq!(limits(OtherKind::ClusterNetworkPolicy, CLUSTER), [""; 0]);
+    assert_eq!(
+        limits(OtherKind::ClusterNetworkPolicy, CLUSTER),
+        ["spec.egress[1].to[1].domainNames is judged by the addresses that were seen of its names"]
+    );
 }
 
 #[test]

@@ -7,8 +7,9 @@ use super::super::pod_classes::PodKeys;
 use super::super::rule_terms::Action;
 use super::super::rules::{Policy, Rule};
 use super::super::selector::keys;
+use super::names::domain_matches;
 use super::ports::{PROTOCOLS, PortList};
-use super::{Head, Peers, Resolver, block};
+use super::resolver::{Head, Peers, Resolver, block};
 use crate::ClassId;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use nanoseg_net::{AddressSet, Protocol};
@@ -114,7 +115,7 @@ impl Resolver<'_> {
             // Without rules in a direction the policy says nothing of it.
             (!rules.is_empty()).then_some(rules)
         });
-        self.policy(head, selected, rules, [true, true])
+        self.policy(head, selected, rules, [false, false])
     }
 
     fn subject(&mut self, subject: &AdminSubject) -> Vec<ClassId> {
@@ -177,15 +178,6 @@ impl Resolver<'_> {
 
 pub(super) fn is_empty(selector: &LabelSelector) -> bool {
     keys(selector).next().is_none()
-}
-
-/// `*.` stands for one or more whole labels (DomainName).
-fn domain_matches(pattern: &str, name: &str) -> bool {
-    let pattern = pattern.trim_end_matches('.').to_ascii_lowercase();
-    match pattern.strip_prefix('*') {
-        Some(rest) => name.len() > rest.len() && name.ends_with(rest),
-        None => name == pattern,
-    }
 }
 
 fn of_protocols(protocols: Option<&[ClusterProtocol]>) -> PortList {

@@ -7,8 +7,9 @@
 use super::super::pod_classes::PodKeys;
 use super::super::rule_terms::{Action, NearNodes};
 use super::super::rules::{Policy, Rule};
+use super::names::fqdn_matches;
 use super::ports::{PROTOCOLS, PortList};
-use super::{Head, Peers, Resolver, block};
+use super::resolver::{Head, Peers, Resolver, block};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use nanoseg_inventory::Pod;
 use nanoseg_net::{AddressSet, Protocol};
@@ -32,11 +33,27 @@ pub(super) fn note_keys<'a>(policy: &'a CiliumPolicy, keys: &mut PodKeys<'a>) {
             let all = super::super::selector::keys(selector);
             keys.labels.extend(all.map(|key| label(key).1));
         }
-        let from = ingress.flat_map(|rule| rule.from_entities.iter().flatten());
-        let to = egress.flat_map(|rule| rule.to_entities.iter().flatten());
-        let mut entities = from.chain(to);
-        keys.nodes |= entities.any(|entity| entity == "host" || entity == "remote-node");
+        let from = ingress.map(|rule| (&rule.from_entities, &rule.from_endpoints));
+        let to = egress.map(|rule| (&rule.to_entities, &rule.to_endpoints));
+        keys.nodes |= from.chain(to).any(|(entities, endpoints)| {
+            let has = |entity: &str| names_entity(entities, endpoints, entity);
+            has("host") != has("remote-node")
+        });
     }
+}
+
+/// Returns true if a rule names an entity, by its name or its reserved label.
+fn names_entity(
+    entities: &Option<Vec<String>>,
+    endpoints: &Option<Vec<LabelSelector>>,
+    entity: &str,
+) -> bool {
+    let mut labels = endpoints
+        .iter()
+        .flatten()
+        .flat_map(super::super::selector::keys);
+    entities.iter().flatten().any(|one| one == entity)
+        || labels.any(|key| label(key) == ("reserved", entity))
 }
 
 /// The source and the name of a label of a selector.
@@ -124,7 +141,13 @@ impl Resolver<'_> {
 
     fn cilium_rule(&mut self, path: &str, rule: &CiliumRule, head: &Head) -> Policy {
         let namespace = head.namespace.as_deref();
-        let selector = rule.endpoint_selector.clone().unwrap_or_default();
+        let mut selector = rule.endpoint_selector.clone().unwrap_or_default();
+        if namespace.is_some()
+            && let Some(labels) = &mut selector.match_labels
+        {
+            // Cilium replaces it by the namespace of the policy.
+            labels.remove(&format!("k8s:{NAMESPACE_LABEL}"));
+        }
         let selected = self.classes(|pod| {
             namespace.is_none_or(|name| pod.namespace == name) && self.selects(&selector, pod)
         });
@@ -387,35 +410,4 @@ fn cilium_ports(ends: &Ends<'_>) -> PortList {
         }
     }
     list
-}
-
-/// Source: Cilium 1.20, `pkg/fqdn/matchpattern`: `*` stands for characters of one label, `**.` for labels, and `*` alone
-/// for every name.
-fn fqdn_matches(wanted: &CiliumFqdn, name: &str) -> bool {
-    let clean = |text: &str| text.trim_end_matches('.').to_ascii_lowercase();
-    if let Some(exact) = wanted.match_name.as_deref().filter(|text| !text.is_empty()) {
-        return clean(exact) == name;
-    }
-    let Some(pattern) = wanted.match_pattern.as_deref().map(clean) else {
-        return false;
-    };
-    match pattern.strip_prefix("**.") {
-        _ if pattern == "*" => true,
-        Some(rest) => name
-            .match_indices('.')
-            .any(|(at, _)| glob(rest, &name[at + 1..])),
-        None => glob(&pattern, name),
-    }
-}
-
-/// `*` stands for any characters but dots.
-fn glob(pattern: &str, text: &str) -> bool {
-    let Some((before, rest)) = pattern.split_once('*') else {
-        return pattern == text;
-    };
-    let Some(tail) = text.strip_prefix(before) else {
-        return false;
-    };
-    let end = tail.find('.').unwrap_or(tail.len());
-    (0..=end).any(|at| tail.is_char_boundary(at) && glob(rest, &tail[at..]))
 }

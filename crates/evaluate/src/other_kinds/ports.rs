@@ -1,7 +1,7 @@
 //! Ports of the other kinds.
 
 use super::super::rules::{Ports, PortsId};
-use super::Resolver;
+use super::resolver::Resolver;
 use nanoseg_net::{ConnectionSet, PortSet, Protocol};
 
 /// The protocols whose connections are judged.
@@ -35,6 +35,10 @@ impl PortList {
     pub fn every(&mut self, protocol: Protocol) {
         let ports = ConnectionSet::of(protocol, PortSet::all());
         self.fixed = self.fixed.union(&ports);
+    }
+
+    pub fn is_named(&self) -> bool {
+        !self.named.is_empty()
     }
 
     pub fn name(&mut self, protocol: Protocol, name: &str) {
