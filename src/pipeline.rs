@@ -8,7 +8,7 @@ mod files;
 mod findings;
 mod isolated_already;
 mod live_graph;
-mod plugin;
+mod network_plugin;
 mod report;
 pub mod risk;
 pub mod verify;
@@ -18,7 +18,7 @@ mod written;
 pub use baseline::{ProvenBaseline, baseline_files, prove_baseline};
 pub use files::output_files;
 pub use live_graph::{LiveGraph, Update};
-pub use plugin::network_plugin_findings;
+pub use network_plugin::network_plugin_findings;
 pub use report::{ReportInputs, build_report};
 pub use risk::RiskChoices;
 pub use view::View;
@@ -35,6 +35,7 @@ use crate::graph::{
 };
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::{Direction, Timestamp};
+use crate::plugin::ClusterPlugin;
 use crate::policy::{Synthesis, SynthesisOptions, open_entry_requirements, synthesise};
 use crate::report::UnattributedEdge;
 use crate::risk::Weakness;
@@ -83,6 +84,8 @@ pub struct Generated {
     pub view: View,
     /// Answered traffic of the workloads in scope with somebody whom nobody can name.
     pub unattributed: Vec<UnattributedEdge>,
+    /// The network plugin that the proof holds for.
+    pub network_plugin: ClusterPlugin,
     /// The end of the observation.
     pub end: Timestamp,
     /// Findings of the graph, the synthesis and the proof; sorted.
@@ -154,6 +157,7 @@ pub fn generate(
         synthesis: proven.synthesis,
         proof: proven.proof,
         learning,
+        network_plugin: inventory.network_plugin.clone(),
         end,
         findings,
         skipped,
@@ -269,7 +273,10 @@ pub fn synthesise_and_prove(
     let proof = prove_each_way(&judged, sets, requirements, managed)?;
     let mut findings = synthesis.findings.clone();
     findings.extend(synthesis.open.findings());
-    findings.extend(plugin::policy_findings(&synthesis.policies, inventory));
+    findings.extend(network_plugin::policy_findings(
+        &synthesis.policies,
+        inventory,
+    ));
     findings.extend(findings::of_proof(&proof));
     findings.sort();
     findings.dedup();

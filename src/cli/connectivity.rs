@@ -92,6 +92,10 @@ pub fn run(args: &ConnectivityArgs) -> anyhow::Result<ExitCode> {
     let (inventory, _) = Inventory::build(&objects, OwnerRule::Literal);
     let policies = current(&objects);
     note_pod_blocks(&policies, &inventory, &notices);
+    let plugin = &inventory.network_plugin;
+    if !plugin.behaviour().enforces {
+        eprintln!("note: the network plugin enforces no policy: {plugin}");
+    }
     let found = connectivity(&inventory, &policies, host_network)?;
     print_notes(&inventory, &found, host_network);
     let text = render(&found, args.output)?;

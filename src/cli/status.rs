@@ -69,6 +69,9 @@ struct Row {
     waiting: Vec<WaitingWorkload>,
     /// Warnings that nearly all workloads of the cluster have.
     shared_findings: Vec<SharedFindingLine>,
+    /// The network plugin, with what told of it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    network_plugin: String,
 }
 
 /// Runs the command.
@@ -163,6 +166,7 @@ fn row(segmentation: &Segmentation, client: &BlockingClient) -> Row {
         attention,
         waiting: status.waiting,
         shared_findings: status.shared_findings,
+        network_plugin: status.network_plugin,
     }
 }
 
@@ -241,6 +245,7 @@ fn render(rows: &[Row], style: Style) -> String {
     }
     let mut text = table.render();
     text.push_str(&style.dim(LEGEND));
+    text.push_str(&plugin(rows));
     text.push_str(&shared(rows));
     for row in rows {
         text.push_str(&section(row, style));
@@ -256,6 +261,15 @@ PROPOSALS   waiting for a decision: nanoseg proposals
 VIOLATIONS  connections that were tried and that the approved policies do not allow
 UNCOVERED   pods of an enforced namespace that no policy selects: they are open
 ";
+
+/// Which network plugin the policies are judged for, once.
+fn plugin(rows: &[Row]) -> String {
+    let mut said = rows.iter().map(|row| row.network_plugin.as_str());
+    match said.find(|plugin| !plugin.is_empty()) {
+        Some(plugin) => format!("\nnetwork plugin: {}\n", escape::terminal(plugin)),
+        None => String::new(),
+    }
+}
 
 /// What is so of nearly all workloads, once.
 fn shared(rows: &[Row]) -> String {
@@ -350,12 +364,14 @@ mod tests {
                 of: 18,
                 message: "No digest.".into(),
             }],
+            network_plugin: "cilium (by DaemonSet kube-system/cilium)".into(),
         };
         let text = render(&[row], Style::new(false));
         for part in [
             "EDGES SEEN  WORKLOADS  ENFORCED  PROPOSALS",
             "92 % (16 of 17 workloads)         17         3          2",
             "\nVIOLATIONS  connections that were tried",
+            "\nnetwork plugin: cilium (by DaemonSet kube-system/cilium)\n",
             "  mutable-tag (17 of 18 workloads): No digest.\n",
             "\nshop\n  1 of 17 workloads have no proposal yet:\n    db (Deployment): 1 connection in 3 h from 1 client; \
              waits\n  Degraded=True: web: rolled back\n",

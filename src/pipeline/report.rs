@@ -46,6 +46,7 @@ pub fn build_report(generated: &Generated, given: ReportInputs) -> RunReport {
         learning: learning_report(&generated.learning, generated.end),
         view: view(&generated.view, &findings),
         output: given.output,
+        network_plugin: (&generated.network_plugin).into(),
         policies: generated
             .synthesis
             .policies

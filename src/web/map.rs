@@ -53,6 +53,7 @@ pub fn page(frame: &Frame, view: &View, query: &BTreeMap<String, String>) -> Str
         @if let Some(source) = view.given.graph_source.words() {
             p #source.dim { (source) } "\n"
         }
+        p #plugin.dim { "Network plugin: " (view.given.inventory.network_plugin) } "\n"
         @if scene.nodes.is_empty() {
             p { "Nothing to show." } "\n"
         } @else {

@@ -44,6 +44,35 @@ fn every_finding_is_documented_as_in_the_code() {
     assert_eq!(written, findings(), "run: NANOSEG_UPDATE=1 cargo test docs");
 }
 
+/// Returns `docs/plugins.md` as generated from the profiles.
+fn plugins() -> String {
+    format!(
+        "# Network plugins\n\nWhat each network plugin does with NetworkPolicies, as nanoseg models it \
+         (rule: [plugin-is-part-of-the-model](design.md#plugin-is-part-of-the-model)). The plugin is found in the cluster's \
+         objects, and `--network-plugin NAME[,OPTION=VALUE]` says it instead. Each fact has its source, the versions it \
+         holds for, and the test that shows it with the plugin's own code; where there is none, the source alone says \
+         it. `NANOSEG_UPDATE=1 cargo test docs` writes this page.\n\n{}",
+        nanoseg::plugin::table()
+    )
+}
+
+#[test]
+fn every_fact_of_every_network_plugin_is_documented_as_in_the_code() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let path = root.join("docs/plugins.md");
+    if std::env::var_os("NANOSEG_UPDATE").is_some() {
+        std::fs::write(&path, plugins()).expect("docs/plugins.md is written");
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(written, plugins(), "run: NANOSEG_UPDATE=1 cargo test docs");
+    for plugin in nanoseg::plugin::NetworkPlugin::ALL {
+        let facts = nanoseg::plugin::Profile::of(*plugin).facts();
+        for row in facts.rows().iter().filter(|row| !row.test.is_empty()) {
+            assert!(root.join(row.test).exists(), "{plugin}: {}", row.test);
+        }
+    }
+}
+
 #[test]
 fn every_loss_is_documented_as_in_the_code() {
     const MARK: &str = "<!-- losses: made by NANOSEG_UPDATE=1 cargo test docs -->\n";

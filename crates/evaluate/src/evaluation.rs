@@ -4,7 +4,7 @@ use super::address_map::AddressMap;
 use super::cluster_blocks::cluster_blocks;
 use super::connection_set_pool::SetId;
 use super::other_kinds::{Resolver, network_sets, pod_keys};
-use super::pod_classes::{ClassId, HostNetwork, PodClass, PodClasses};
+use super::pod_classes::{ClassId, Honoured, HostNetwork, PodClass, PodClasses};
 use super::policy_ref::{ComparedSide, PolicyRef};
 use super::rules::{EvaluateError, Names, Policy, parse_policy};
 use super::selector::Symbols;
@@ -14,6 +14,7 @@ use super::tables::Tables;
 use super::tiers::arrange;
 use nanoseg_inventory::{Inventory, WorkloadId};
 use nanoseg_net::{AddressSet, ConnectionSet, Direction};
+use nanoseg_plugin::Behaviour;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -70,8 +71,16 @@ impl Evaluation {
             PolicyRef::Network(policy) => Some(*policy),
             PolicyRef::Other(_) => None,
         });
-        let blocks = cluster_blocks(inventory, network);
-        let pod_classes = PodClasses::build(inventory, &keys, host_network, &mut symbols, blocks);
+        // Other tools know no plugins.
+        let behaviour = match host_network {
+            HostNetwork::Exact => inventory.network_plugin.behaviour(),
+            HostNetwork::LikePods => Behaviour::spec(),
+        };
+        let honoured = Honoured {
+            sctp: behaviour.sctp,
+            blocks: cluster_blocks(inventory, behaviour.ip_block, network),
+        };
+        let pod_classes = PodClasses::build(inventory, &keys, host_network, &mut symbols, honoured);
         let mut names = Names::default();
         let (tiers, places) = arrange(&all);
         let mut resolver = Resolver {
@@ -180,8 +189,11 @@ impl Evaluation {
     /// own pods. For an end that is a hostNetwork pod the result is the union over its addresses. Between
     /// two addresses every connection is allowed, since policies apply to pods only.
     pub fn allowed(&self, client: PeerRef, server: PeerRef) -> ConnectionSet {
-        if client == server || self.is_own_node(client, server) {
+        if client == server {
             return ConnectionSet::all();
+        }
+        if self.is_own_node(client, server) {
+            return ConnectionSet::all().difference(&self.denied_to_own_node(client, server));
         }
         let egress = self.side(client, Direction::Egress, server);
         let ingress = self.side(server, Direction::Ingress, client);

@@ -78,7 +78,9 @@ impl Evaluation {
         let always = if client == server && self.knows(client) {
             Some(Always::Itself)
         } else {
-            self.is_own_node(client, server).then_some(Always::OwnNode)
+            let denied = || self.denied_to_own_node(client, server);
+            let reaches = self.is_own_node(client, server) && !denied().contains(protocol, port);
+            reaches.then_some(Always::OwnNode)
         };
         let known = self.knows(client) && self.knows(server);
         Explanation {
@@ -128,7 +130,7 @@ impl Evaluation {
     }
 
     /// Returns what one rule allows `class` with `peer`; nothing if the rule does not match `peer`.
-    fn of_rule(
+    pub(super) fn of_rule(
         &self,
         rule: &Rule,
         class: ClassId,

@@ -44,6 +44,7 @@ mod difference;
 mod evaluation;
 mod explain;
 mod other_kinds;
+mod own_node;
 mod pod_classes;
 mod policy_ref;
 mod proof;

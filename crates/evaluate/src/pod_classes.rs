@@ -16,7 +16,8 @@ pub enum HostNetwork {
     /// their node's addresses.
     #[default]
     Exact,
-    /// As ordinary pods, as several tools that read manifests do.
+    /// As ordinary pods, as several tools that read manifests do. Policies are then judged by the specification alone,
+    /// as by these tools.
     LikePods,
 }
 
@@ -59,6 +60,14 @@ struct ClassKey<'a> {
     host: bool,
     blocks: Vec<u32>,
     spot: Spot<'a>,
+}
+
+/// What the network plugin honours.
+#[derive(Debug, Default)]
+pub(super) struct Honoured {
+    /// Rules for SCTP.
+    pub sctp: bool,
+    pub blocks: Blocks,
 }
 
 /// What the network plugin lets ipBlocks match of the cluster.
@@ -130,18 +139,18 @@ pub(super) struct Families {
 impl PodClasses {
     /// Groups the pods of `inventory`, current, past and expected, into classes. Two pods of a workload are
     /// in different classes only if they differ in a label of `keys` (the keys that some policy reads), in
-    /// their named ports, in hostNetwork, or in which of `blocks` match them.
+    /// their named ports, in hostNetwork, or in which of the honoured blocks match them.
     pub(super) fn build(
         inventory: &Inventory,
         keys: &PodKeys<'_>,
         host_network: HostNetwork,
         symbols: &mut Symbols,
-        blocks: Blocks,
+        honoured: Honoured,
     ) -> PodClasses {
         let mut pod_classes = PodClasses {
-            unmatched: blocks.unmatched,
-            pod_blocks: blocks.of_pods,
-            sctp: inventory.network_plugin.behaviour().sctp,
+            unmatched: honoured.blocks.unmatched,
+            pod_blocks: honoured.blocks.of_pods,
+            sctp: honoured.sctp,
             ..PodClasses::default()
         };
         pod_classes.add_namespaces(inventory, symbols);

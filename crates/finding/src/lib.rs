@@ -192,6 +192,15 @@ codes! {
     DroppedConnections "dropped-connections" Note
         "A flow log reports that a policy dropped these connections; they were not learned."
         "If they are wanted, allow them by hand.";
+    UnseenBackends "unseen-backends" Warning
+        "A client called some of the workloads behind a Service by their own addresses, and others not: where sockets or proxies choose the backend, packets do not show that the Service was called."
+        "If the client calls the Service, observe until it has called every backend, or allow the others by hand; Cilium without kube-proxy and service meshes choose the backend before a packet leaves.";
+    MeshRedirect "mesh-redirect" Warning
+        "Connections are told at a port to which the proxy of a service mesh redirects inside of its pod; it is on no wire, so a network plugin never sees it, and a rule with it allows nothing."
+        "Observe from outside of the pods (agents, captures of the node), or give a flow log that has the port that was called.";
+    MeshEncrypted "mesh-encrypted" Note
+        "Connections go through the port of a service mesh, encrypted: a network plugin sees who calls and that port, so a policy lets these peers reach every port of the application through the mesh."
+        "Let the mesh decide about ports and requests (Istio's AuthorizationPolicy, Linkerd's Server and AuthorizationPolicy); the NetworkPolicy keeps all others away.";
     PresumedNode "presumed-node" Warning
         "Nothing in the capture or flow log tells which of these nodes it is of; both are presumed, and only directions with traffic of their own are isolated there."
         "Say it: --capture FILE@NODE or --flows FILE@NODE, with several nodes as @NODE,NODE, and @* where it is of all nodes.";

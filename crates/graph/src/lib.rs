@@ -27,8 +27,10 @@ mod inventory_listeners;
 mod learning;
 mod learning_progress;
 mod lesson;
+mod listing;
 mod lookups;
 mod masquerade;
+mod mesh;
 mod open_directions;
 mod outside_blocks;
 mod peer;
@@ -45,6 +47,7 @@ pub mod testing;
 mod tests;
 mod unattributed;
 mod unguarded;
+mod unseen_backends;
 mod vantage;
 
 pub use build::{Built, GraphOptions, build, build_after, build_attempts};

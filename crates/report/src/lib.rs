@@ -24,6 +24,7 @@ pub mod graph;
 pub mod layout;
 pub mod learning;
 mod markdown;
+mod network_plugin;
 pub mod period;
 mod run;
 pub mod sarif;
@@ -35,6 +36,7 @@ pub mod words;
 
 pub use graph::GraphDocument;
 pub use markdown::markdown;
+pub use network_plugin::NetworkPluginDocument;
 pub use run::{
     CaptureInput, Connection, EstimateDocument, FlowInput, Inputs, LearningDocument, PolicyReport,
     ProofDocument, RuleReport, RunReport, SnapshotInput, WorkloadEstimate,

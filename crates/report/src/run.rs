@@ -6,6 +6,7 @@
 //! room owns.
 
 use super::graph::GraphDocument;
+use super::network_plugin::NetworkPluginDocument;
 use super::view::{OpenDirection, UnattributedEdge, ViewDocument};
 use nanoseg_finding::{Code, Finding, Rule, Severity};
 use nanoseg_inventory::WorkloadId;
@@ -26,6 +27,8 @@ pub struct RunReport {
     pub view: ViewDocument,
     /// Where the policies were written, as the operator gave it. `None` if nothing was written.
     pub output: Option<String>,
+    /// Which network plugin the proof holds for.
+    pub network_plugin: NetworkPluginDocument,
     pub policies: Vec<PolicyReport>,
     pub proof: ProofDocument,
     #[serde(serialize_with = "explained")]
@@ -300,6 +303,7 @@ pub(crate) mod fixture {
             confidence: "fair: 40 windows".into(),
         };
         RunReport {
+            network_plugin: NetworkPluginDocument::default(),
             schema: RunReport::SCHEMA,
             inputs: Inputs {
                 captures: vec![CaptureInput {

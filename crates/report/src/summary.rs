@@ -36,6 +36,9 @@ pub fn summary(run: &RunReport, options: Summary) -> String {
     out.line("read", &read(run));
     out.line("graph", &graph(run));
     out.line("policies", &policies(run));
+    if run.network_plugin.known {
+        out.line("plugin", &escape::terminal(&run.network_plugin.to_string()));
+    }
     proof(&mut out, run);
     if !run.view.is_complete() {
         out.line("view", &run.view.line());
@@ -287,8 +290,28 @@ fn findings(out: &mut Printer, run: &RunReport) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::NetworkPluginDocument;
     use super::super::run::fixture;
     use super::*;
+
+    #[test]
+    fn the_network_plugin_is_named_with_what_told_of_it() {
+        let mut run = fixture::run();
+        run.network_plugin = NetworkPluginDocument {
+            profile: "none".to_owned(),
+            told: "by DaemonSet kube-flannel/kube-flannel-ds".to_owned(),
+            known: true,
+            enforces: false,
+        };
+        let said = "none (by DaemonSet kube-flannel/kube-flannel-ds) · POLICIES ARE NOT ENFORCED";
+        let text = summary(&run, Summary::default());
+        assert!(text.contains(&format!("\nplugin     {said}\n")), "{text}");
+        let text = crate::markdown(&run);
+        assert!(
+            text.contains(&format!("| Network plugin | {said} |")),
+            "{text}"
+        );
+    }
 
     #[test]
     fn a_sound_run_reads_like_the_design_says() {

@@ -207,13 +207,13 @@ mod tests {
                 kind: "Deployment".into(),
             })
         };
-        assert_eq!(all.between(&peer("shop"), &peer("shop")), before);
-        assert_eq!(all.between(&peer("ops"), &peer("shop")), before);
-        assert_eq!(all.between(&peer("ops"), &peer("ops")), after);
+        assert_eq!(all.between(&peer("shop"), &peer("shop"), after), before);
+        assert_eq!(all.between(&peer("ops"), &peer("shop"), after), before);
+        assert_eq!(all.between(&peer("ops"), &peer("ops"), after), after);
         let unset = parse("{}").unwrap();
         let all = service_enforcements(Some(before), [&unset]);
-        assert_eq!(all.between(&peer("shop"), &peer("shop")), before);
-        assert_eq!(all.between(&peer("ops"), &peer("ops")), before);
+        assert_eq!(all.between(&peer("shop"), &peer("shop"), after), before);
+        assert_eq!(all.between(&peer("ops"), &peer("ops"), after), before);
     }
 
     #[test]

@@ -135,6 +135,7 @@ fn build_status(
     status.uncovered_pods = pods.iter().take(MAX_PODS).cloned().collect();
     let shared = around.observation.shared.all();
     status.shared_findings = shared.iter().map(SharedFindingLine::from).collect();
+    status.network_plugin = around.observation.inventory.network_plugin.to_string();
     let unseen = unseen_nodes(namespace, around);
     status.nodes_without_agent = unseen.into_iter().take(MAX_NODES).collect();
     status.temporary_openings = openings::status(&theirs);

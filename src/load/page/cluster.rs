@@ -7,7 +7,7 @@ use super::record::{Record, Records};
 use super::scans::Scans;
 use crate::finding::{Code, Finding};
 use crate::graph::{EnforcedPorts, Graph, GraphOptions, ServiceEnforcements, build};
-use crate::inventory::{Inventory, ObjectRemark, Objects, OwnerRule, WorkloadId};
+use crate::inventory::{Inventory, ObjectRemark, Objects, OwnerRule, WorkloadId, foreign_policies};
 use crate::load::client::{BlockingClient, list_everywhere};
 use crate::load::controller_state;
 use crate::load::error::LoadError;
@@ -18,7 +18,7 @@ use crate::load::policies::current;
 use crate::load::published::{Published, PublishedGraph, read_published, read_published_graph};
 use crate::load::risk::RiskSource;
 use crate::load::source_path::SourcePath;
-use crate::pipeline::RiskChoices;
+use crate::pipeline::{RiskChoices, network_plugin_findings};
 use crate::plugin::Profile;
 use crate::review::resources::{
     Mode, Phase, PolicyProposal, ProposalDecision, Segmentation, WaitingWorkload,
@@ -301,6 +301,8 @@ impl ClusterPage {
         };
         let now = current(&state.objects);
         findings.extend(state.objects.remarks.iter().map(malformed));
+        let existing = foreign_policies(&state.objects);
+        findings.extend(network_plugin_findings(&inventory, &existing));
         let enforced = state.segments.iter();
         findings.extend(
             enforced

@@ -1,5 +1,5 @@
 //! What a workload needs and its cluster's network plugin does not honour as a rule of a NetworkPolicy
-//! (rule: not-honoured-stays-open): a policy that isolates there would cut it off.
+//! (rule: not-honoured-stays-open, cilium-node-address): a policy that isolates there would cut it off.
 
 use super::{OpenDirections, OpenReason, few};
 use crate::{End, Requirement};
@@ -165,5 +165,84 @@ fn need(requirement: &Requirement, far: &End) -> NotHonouredNeed {
         peer,
         protocol: requirement.protocol,
         port: requirement.port,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nanoseg_inventory::Node;
+    use nanoseg_plugin::{ClusterPlugin, Profile};
+
+    fn id() -> WorkloadId {
+        WorkloadId {
+            namespace: "shop".into(),
+            name: "api".into(),
+            kind: "Deployment".into(),
+        }
+    }
+
+    fn inventory(profile: &str) -> Inventory {
+        Inventory {
+            nodes: vec![Node {
+                name: "cp".into(),
+                addresses: BTreeSet::from(["192.168.0.10".parse().unwrap()]),
+                ..Node::default()
+            }],
+            network_plugin: ClusterPlugin::said(profile.parse::<Profile>().unwrap()),
+            ..Inventory::default()
+        }
+    }
+
+    fn to(address: &str, protocol: Protocol) -> Requirement {
+        Requirement {
+            client: End::Workload(id()),
+            server: End::Addresses(BTreeSet::from([address.parse().unwrap()])),
+            protocol,
+            port: 6443,
+            label: Some("API server".into()),
+            outside: false,
+            edge: 0,
+        }
+    }
+
+    fn open(profile: &str, requirement: Requirement) -> Vec<String> {
+        let mut open = OpenDirections::default();
+        open.leave_open_not_honoured(&[requirement], &inventory(profile), |_| false);
+        assert!(!open.contains(&id(), Direction::Ingress));
+        let reasons = open.reasons(&id(), Direction::Egress);
+        reasons.into_iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_policy_that_names_nodes_needs_no_block_that_the_plugin_ignores() {
+        let mut named = OpenDirections::default();
+        let requirement = to("192.168.0.10", Protocol::Tcp);
+        named.leave_open_not_honoured(&[requirement], &inventory("cilium"), |one| *one == id());
+        assert!(!named.contains(&id(), Direction::Egress));
+    }
+
+    #[test]
+    fn what_the_plugin_does_not_honour_leaves_the_direction_open_with_the_remedy() {
+        let api_server = || to("192.168.0.10", Protocol::Tcp);
+        let reasons = open("cilium", api_server());
+        assert_eq!(reasons.len(), 1);
+        for part in [
+            "API server (192.168.0.10) 6443/TCP",
+            "policyCIDRMatchMode: nodes",
+        ] {
+            assert!(reasons[0].contains(part), "{}", reasons[0]);
+        }
+        let managed = open("azure-cilium", api_server());
+        assert!(managed[0].contains("cannot be set there"), "{}", managed[0]);
+        assert!(open("cilium,policy-cidr-match-mode=nodes", api_server()).is_empty());
+        for plugin in ["spec", "calico", "kube-router", "aws-vpc-cni"] {
+            assert!(open(plugin, api_server()).is_empty(), "{plugin}");
+        }
+        // An address that no node has.
+        assert!(open("cilium", to("203.0.113.7", Protocol::Tcp)).is_empty());
+        let sctp = open("cilium", to("203.0.113.7", Protocol::Sctp));
+        assert!(sctp[0].contains("SCTP"), "{}", sctp[0]);
+        assert!(open("cilium,enable-sctp=true", to("203.0.113.7", Protocol::Sctp)).is_empty());
     }
 }

@@ -265,6 +265,9 @@ pub struct SegmentationStatus {
     /// What is open for a time only, the first 50, the one that ends first before the others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub temporary_openings: Vec<OpeningStatus>,
+    /// The network plugin for which policies are judged, with what told of it. The same in all Segmentations.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub network_plugin: String,
     /// When an edge, a proposal or a policy last changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_change: Option<Time>,

@@ -5,8 +5,8 @@
 use super::reduce::{self, Reduce};
 use crate::inventory::OtherPolicy;
 use crate::inventory::kubernetes::{
-    CronJob, DaemonSet, Deployment, EndpointSlice, Job, Namespace, Node, Pod, ReplicaSet,
-    ReplicationController, Service, StatefulSet,
+    ConfigMap, CronJob, DaemonSet, Deployment, EndpointSlice, Job, Namespace, Node, Pod,
+    ReplicaSet, ReplicationController, Service, StatefulSet,
 };
 use crate::policy_kinds::OtherKind;
 use k8s_openapi::api::core::v1::Endpoints;
@@ -113,6 +113,15 @@ pub fn built_in() -> Vec<SnapshotKind> {
         )
         .unwatched(),
     ]
+}
+
+/// `ConfigMap`: only those of network plugins, by name, and of these a few values.
+pub fn config_maps() -> SnapshotKind {
+    SnapshotKind::built_in::<ConfigMap>(
+        reduce::typed::<ConfigMap>,
+        "the options of the network plugin are not known; its defaults count",
+    )
+    .unwatched()
 }
 
 /// `Endpoints`: only where a Service has no EndpointSlice.
