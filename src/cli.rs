@@ -8,6 +8,7 @@ mod access;
 mod agent;
 #[cfg(feature = "cluster")]
 mod approve;
+mod baseline;
 #[cfg(feature = "cluster")]
 mod ceilings;
 pub mod connectivity;
@@ -17,6 +18,7 @@ mod controller;
 pub mod crd;
 #[cfg(feature = "cluster")]
 mod decision;
+mod dialect;
 mod diff;
 mod exit;
 mod explain;
@@ -110,6 +112,7 @@ enum Command {
     Explain(Box<explain::Args>),
     Verify(Box<verify::Args>),
     Diff(Box<diff::Args>),
+    Baseline(Box<baseline::Args>),
     #[cfg(feature = "cluster")]
     Record(record::Args),
     #[cfg(feature = "cluster")]
@@ -186,6 +189,7 @@ pub fn run() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Diff(args) => diff::run(&args),
+        Command::Baseline(args) => baseline::run(&args),
         #[cfg(feature = "cluster")]
         Command::Record(args) => record::run(&args),
         #[cfg(feature = "cluster")]

@@ -35,6 +35,7 @@ pub use nanoseg_net as net;
 pub use nanoseg_observe as observe;
 pub use nanoseg_plugin as plugin;
 pub use nanoseg_policy as policy;
+pub use nanoseg_policy_kinds as policy_kinds;
 pub use nanoseg_record as record;
 pub use nanoseg_report as report;
 #[cfg(feature = "cluster")]

@@ -9,6 +9,7 @@ mod connect;
 mod departed;
 mod events;
 mod lease;
+mod other_kinds;
 mod snapshot;
 mod tokens;
 mod watches;
@@ -18,6 +19,7 @@ pub use connect::{ConnectError, Connection, connect};
 pub use departed::{Departed, Departure};
 pub use events::{Events, Severity};
 pub use lease::{Election, ElectionSettings, LeaseState};
+pub use other_kinds::list_other_kinds;
 pub use snapshot::{
     DELETED_AT, Format, Gap, History, Item, Missing, Record, Snapshot, SnapshotError, TAKEN_AT,
     list_page, write_document, write_list,

@@ -8,6 +8,7 @@
 
 mod admission;
 mod architecture;
+mod baseline;
 mod binary;
 mod boutique;
 mod capture;
@@ -19,6 +20,7 @@ mod conntrack;
 mod controller;
 mod deploy;
 mod design;
+mod dialects;
 mod docs;
 mod durability;
 mod evidence;

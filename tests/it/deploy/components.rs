@@ -50,6 +50,7 @@ fn components() -> Vec<(&'static str, String)> {
         ("dashboards", "dashboards: {enabled: true}"),
         ("gitops", "gitops: {enabled: true}"),
         ("nats", "nats: {enabled: true}"),
+        ("other-policies", "otherPolicies: {enabled: true}"),
         ("pod-monitors", "podMonitor: {enabled: true}"),
         ("priority-classes", priorities),
         ("prometheus-rule", "prometheusRule: {enabled: true}"),
