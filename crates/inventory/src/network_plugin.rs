@@ -13,6 +13,7 @@ use crate::kubernetes::{ConfigMap, Container, Node, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use marks::{Mark, Program, is_system_namespace, program};
 use nanoseg_plugin::{ClusterPlugin, NetworkPlugin, PluginOption, Profile, ToldBy};
+use nanoseg_policy_kinds::OtherKindPolicy;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many objects are named.
@@ -85,8 +86,10 @@ impl Signs {
             let object = format!("CiliumNode {name}");
             self.add(Mark::Enforcer(NetworkPlugin::Cilium), object);
         }
-        for kind in objects.skipped.keys() {
-            if let Some(mark) = marks::of_kind(kind) {
+        let read = objects.other_kinds.iter().map(OtherKindPolicy::kind);
+        let read = read.map(|kind| format!("{}.{}", kind.kind(), kind.group()));
+        for kind in read.chain(objects.skipped.keys().cloned()) {
+            if let Some(mark) = marks::of_kind(&kind) {
                 self.add(mark, format!("objects of the kind {kind}"));
             }
         }

@@ -208,7 +208,7 @@ mod tests {
 
     fn open(profile: &str, requirement: Requirement) -> Vec<String> {
         let mut open = OpenDirections::default();
-        open.leave_open_not_honoured(&[requirement], &inventory(profile));
+        open.leave_open_not_honoured(&[requirement], &inventory(profile), |_| false);
         assert!(!open.contains(&id(), Direction::Ingress));
         let reasons = open.reasons(&id(), Direction::Egress);
         reasons.into_iter().map(ToString::to_string).collect()
