@@ -16,6 +16,8 @@ use nanoseg_plugin::{ClusterPlugin, NetworkPlugin, PluginOption, Profile, ToldBy
 use nanoseg_policy_kinds::OtherKindPolicy;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The first version of Cilium that honours `endPort` (cilium/cilium#16622).
+const RANGES_SINCE: (u32, u32) = (1, 16);
 /// How many objects are named.
 const NAMED: usize = 3;
 
@@ -54,6 +56,8 @@ struct Signs {
     found: BTreeMap<Mark, BTreeSet<String>>,
     /// The arguments of the plugins' containers.
     arguments: BTreeMap<String, String>,
+    /// The oldest version of Cilium's agent that runs.
+    cilium: Option<(u32, u32)>,
 }
 
 impl Signs {
@@ -103,6 +107,9 @@ impl Signs {
             Mark::NetworkOnly => NetworkPlugin::None,
         };
         let mut profile = Profile::of(plugin);
+        if plugin.is_cilium() && self.cilium.is_some_and(|version| version < RANGES_SINCE) {
+            profile.options.end_port = Some(false);
+        }
         for option in Profile::options_of(plugin) {
             if let Some(value) = self.arguments.get(option_flag(*option).as_str()) {
                 // What is no value of the option leaves the plugin's default.
@@ -138,6 +145,13 @@ impl Signs {
         for container in &spec.containers {
             if let Some(Program { mark, options }) = program(container) {
                 marks.insert(mark);
+                if mark == Mark::Enforcer(NetworkPlugin::Cilium) {
+                    let version = marks::version(container);
+                    self.cilium = match (self.cilium, version) {
+                        (Some(known), Some(version)) => Some(known.min(version)),
+                        (known, version) => known.or(version),
+                    };
+                }
                 if options {
                     self.arguments.extend(arguments(container));
                 }

@@ -57,6 +57,7 @@ impl Profile {
                 kube_proxy_replacement: None,
                 enable_sctp: None,
                 enable_policy: None,
+                end_port: None,
                 enable_network_policy: None,
                 run_firewall: None,
                 service_ports: None,
@@ -73,10 +74,11 @@ impl Profile {
                 O::KubeProxyReplacement,
                 O::EnableSctp,
                 O::EnablePolicy,
+                O::EndPort,
                 O::ServicePorts,
             ],
             NetworkPlugin::AzureCilium | NetworkPlugin::GkeDataplaneV2 => {
-                &[O::PolicyCidrMatchMode, O::ServicePorts]
+                &[O::PolicyCidrMatchMode, O::EndPort, O::ServicePorts]
             }
             NetworkPlugin::AwsVpcCni => &[O::EnableNetworkPolicy, O::ServicePorts],
             NetworkPlugin::KubeRouter => &[O::RunFirewall, O::ServicePorts],
@@ -105,6 +107,9 @@ impl Profile {
         }
         if let Some(sctp) = options.enable_sctp {
             facts.sctp = facts.sctp.with(sctp);
+        }
+        if let Some(ranges) = options.end_port {
+            facts.end_port = facts.end_port.with(ranges);
         }
         let off = options.enable_network_policy == Some(false)
             || options.run_firewall == Some(false)

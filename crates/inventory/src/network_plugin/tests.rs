@@ -282,3 +282,15 @@ fn without_any_sign_the_plugin_is_unknown_and_the_specification_counts() {
     assert!(found.is_unknown());
     assert_eq!(found.profile.plugin, NetworkPlugin::Spec);
 }
+
+#[test]
+fn a_cilium_before_1_16_honours_no_ranges_of_ports() {
+    let of_tag = |tag: &str| {
+        let image = format!("quay.io/cilium/cilium:{tag}");
+        of(&[system("cilium", &[("cilium-agent", &image, "")])])
+    };
+    assert!(!of_tag("v1.14.20").behaviour().end_port);
+    assert!(!of_tag("v1.15.0-rc.1").behaviour().end_port);
+    assert!(of_tag("v1.16.5").behaviour().end_port);
+    assert!(of_tag("latest").behaviour().end_port);
+}
