@@ -130,7 +130,10 @@ impl Signs {
 
     fn workload(&mut self, kind: &str, metadata: &ObjectMeta, spec: &PodSpec) {
         let namespace = metadata.namespace.as_deref().unwrap_or_default();
-        if !is_system_namespace(namespace) {
+        let owners = metadata.owner_references.iter().flatten();
+        // A kubelet makes such pods of its own files, in any namespace.
+        let mut nodes = owners.filter(|owner| owner.kind == "Node");
+        if !is_system_namespace(namespace) || nodes.next().is_some() {
             return;
         }
         // A pod of a DaemonSet is named by it, once.
