@@ -138,6 +138,19 @@ impl Profile {
     }
 }
 
+impl Behaviour {
+    /// The API's own documentation; where it leaves something open, what holds on every plugin that follows it.
+    pub const fn spec() -> Behaviour {
+        profiles::SPEC.behaviour()
+    }
+}
+
+impl Default for Behaviour {
+    fn default() -> Behaviour {
+        Behaviour::spec()
+    }
+}
+
 impl fmt::Display for Profile {
     /// `cilium,policy-cidr-match-mode=nodes`: as [`Profile::from_str`] reads it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,8 +1,7 @@
 //! Antrea.
 
-use super::super::behaviour::{EnforcedPorts, Established, Icmp, PodMatch, SeenClient};
-use super::super::fact::Facts;
-use super::fact;
+use crate::behaviour::{EnforcedPorts, Established, Icmp, PodMatch, SeenClient};
+use crate::fact::{Facts, fact};
 
 const ARCHITECTURE: &str = "antrea-io/antrea/docs/design/architecture.md, NetworkPolicy: an ipBlock is mapped to address ranges";
 const PROXY: &str = "antrea-io/antrea/docs/design/architecture.md, ClusterIP Service: AntreaProxy translates in OVS";

@@ -1,8 +1,7 @@
 //! kube-router, also where k3s has it built in.
 
-use super::super::behaviour::{EnforcedPorts, Established, Icmp, PodMatch, SeenClient};
-use super::super::fact::Facts;
-use super::{fact, shown};
+use crate::behaviour::{EnforcedPorts, Established, Icmp, PodMatch, SeenClient};
+use crate::fact::{Facts, fact, shown};
 
 const POLICY: &str = "cloudnativelabs/kube-router pkg/controllers/netpol/policy.go";
 const CONTROLLER: &str =
