@@ -78,6 +78,7 @@ impl Evaluation {
         };
         let honoured = Honoured {
             sctp: behaviour.sctp,
+            end_port: behaviour.end_port,
             blocks: cluster_blocks(inventory, behaviour.ip_block, network),
         };
         let pod_classes = PodClasses::build(inventory, &keys, host_network, &mut symbols, honoured);

@@ -67,6 +67,8 @@ struct ClassKey<'a> {
 pub(super) struct Honoured {
     /// Rules for SCTP.
     pub sctp: bool,
+    /// Ranges of ports; without them a range is its first port.
+    pub end_port: bool,
     pub blocks: Blocks,
 }
 
@@ -127,6 +129,8 @@ pub struct PodClasses {
     pub(super) pod_blocks: Vec<AddressSet>,
     /// The network plugin enforces rules for SCTP.
     pub(super) sctp: bool,
+    /// The network plugin enforces ranges of ports; without it a range is its first port.
+    pub(super) end_port: bool,
 }
 
 /// The address families in use.
@@ -151,6 +155,7 @@ impl PodClasses {
             unmatched: honoured.blocks.unmatched,
             pod_blocks: honoured.blocks.of_pods,
             sctp: honoured.sctp,
+            end_port: honoured.end_port,
             ..PodClasses::default()
         };
         pod_classes.add_namespaces(inventory, symbols);

@@ -13,8 +13,11 @@ use crate::kubernetes::{ConfigMap, Container, Node, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use marks::{Mark, Program, is_system_namespace, program};
 use nanoseg_plugin::{ClusterPlugin, NetworkPlugin, PluginOption, Profile, ToldBy};
+use nanoseg_policy_kinds::OtherKindPolicy;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The first version of Cilium that honours `endPort` (cilium/cilium#16622).
+const RANGES_SINCE: (u32, u32) = (1, 16);
 /// How many objects are named.
 const NAMED: usize = 3;
 
@@ -53,6 +56,8 @@ struct Signs {
     found: BTreeMap<Mark, BTreeSet<String>>,
     /// The arguments of the plugins' containers.
     arguments: BTreeMap<String, String>,
+    /// The oldest version of Cilium's agent that runs.
+    cilium: Option<(u32, u32)>,
 }
 
 impl Signs {
@@ -105,6 +110,9 @@ impl Signs {
             Mark::NetworkOnly => NetworkPlugin::None,
         };
         let mut profile = Profile::of(plugin);
+        if plugin.is_cilium() && self.cilium.is_some_and(|version| version < RANGES_SINCE) {
+            profile.options.end_port = Some(false);
+        }
         for option in Profile::options_of(plugin) {
             if let Some(value) = self.arguments.get(option_flag(*option).as_str()) {
                 // What is no value of the option leaves the plugin's default.
@@ -125,7 +133,10 @@ impl Signs {
 
     fn workload(&mut self, kind: &str, metadata: &ObjectMeta, spec: &PodSpec) {
         let namespace = metadata.namespace.as_deref().unwrap_or_default();
-        if !is_system_namespace(namespace) {
+        let owners = metadata.owner_references.iter().flatten();
+        // A kubelet makes such pods of its own files, in any namespace.
+        let mut nodes = owners.filter(|owner| owner.kind == "Node");
+        if !is_system_namespace(namespace) || nodes.next().is_some() {
             return;
         }
         // A pod of a DaemonSet is named by it, once.
@@ -140,6 +151,13 @@ impl Signs {
         for container in &spec.containers {
             if let Some(Program { mark, options }) = program(container) {
                 marks.insert(mark);
+                if mark == Mark::Enforcer(NetworkPlugin::Cilium) {
+                    let version = marks::version(container);
+                    self.cilium = match (self.cilium, version) {
+                        (Some(known), Some(version)) => Some(known.min(version)),
+                        (known, version) => known.or(version),
+                    };
+                }
                 if options {
                     self.arguments.extend(arguments(container));
                 }

@@ -30,19 +30,6 @@ pub struct Behaviour {
     pub covers: Covers,
 }
 
-impl Behaviour {
-    /// The API's own documentation; where it leaves something open, what holds on every plugin that follows it.
-    pub const fn spec() -> Behaviour {
-        crate::profiles::SPEC.behaviour()
-    }
-}
-
-impl Default for Behaviour {
-    fn default() -> Behaviour {
-        Behaviour::spec()
-    }
-}
-
 /// What an ipBlock matches beside addresses outside the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IpBlockMatch {
