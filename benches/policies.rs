@@ -60,6 +60,7 @@ fn once(ground: &Ground) -> Result<(Duration, Duration, Option<String>), Failure
         &ground.requirements,
         &ground.workloads,
         &nanoseg::graph::OpenDirections::default(),
+        &nanoseg::graph::DnsEvidence::default(),
         &Default::default(),
     );
     let synthesised = begin.elapsed();

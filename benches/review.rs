@@ -97,6 +97,7 @@ fn ground(options: &Options, workloads: usize) -> Result<(Ground, Vec<NetworkPol
         &ground.requirements,
         &ground.workloads,
         &nanoseg::graph::OpenDirections::default(),
+        &nanoseg::graph::DnsEvidence::default(),
         &Default::default(),
     );
     let policies = synthesis.policies.into_iter().map(|one| one.policy);
@@ -190,7 +191,7 @@ fn scale(options: &Options) -> Result<bool, Failure> {
         Ok(reach.radii().iter().map(|(_, radius)| radius.all).max())
     })?;
     let (open, _) = timed(options.runs, || {
-        let evaluation = Evaluation::new(inventory, &[], host)?;
+        let evaluation = Evaluation::new(inventory, &before[..0], host)?;
         let reach = Reach::of(&evaluation);
         Ok(reach.radii().iter().map(|(_, radius)| radius.all).max())
     })?;

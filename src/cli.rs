@@ -8,6 +8,7 @@ mod access;
 mod agent;
 #[cfg(feature = "cluster")]
 mod approve;
+mod baseline;
 #[cfg(feature = "cluster")]
 mod ceilings;
 pub mod connectivity;
@@ -17,11 +18,14 @@ mod controller;
 pub mod crd;
 #[cfg(feature = "cluster")]
 mod decision;
+mod dialect;
 mod diff;
 mod exit;
 mod explain;
 mod generate;
 mod graph;
+#[cfg(feature = "cluster")]
+mod hubble_relay;
 mod network_plugin;
 mod notices;
 #[cfg(feature = "cluster")]
@@ -114,6 +118,7 @@ enum Command {
     Explain(Box<explain::Args>),
     Verify(Box<verify::Args>),
     Diff(Box<diff::Args>),
+    Baseline(Box<baseline::Args>),
     #[cfg(feature = "cluster")]
     Probe(Box<probe::Args>),
     #[cfg(feature = "cluster")]
@@ -194,6 +199,7 @@ pub fn run() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Diff(args) => diff::run(&args),
+        Command::Baseline(args) => baseline::run(&args),
         #[cfg(feature = "cluster")]
         Command::Probe(args) => probe::run(&args),
         #[cfg(feature = "cluster")]

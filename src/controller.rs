@@ -12,6 +12,7 @@ mod engine;
 mod exporter;
 mod folder;
 mod graph_publisher;
+mod hubble;
 mod intake;
 mod lead;
 mod metrics;

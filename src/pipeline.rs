@@ -1,6 +1,7 @@
 //! Room 3b: the whole pipeline below the wall, in one place for every command that needs it: flow records and an
 //! inventory in; graph, policies, proof and report out. Nothing here decides a rule; it only calls the rooms in order.
 
+mod baseline;
 #[cfg(feature = "cluster")]
 pub mod evidence;
 mod files;
@@ -12,7 +13,9 @@ mod report;
 pub mod risk;
 pub mod verify;
 mod view;
+mod written;
 
+pub use baseline::{ProvenBaseline, baseline_files, prove_baseline};
 pub use files::output_files;
 pub use live_graph::{LiveGraph, Update};
 pub use network_plugin::network_plugin_findings;
@@ -26,20 +29,21 @@ use crate::evaluate::{
 use crate::finding::Finding;
 use crate::flow::FlowResult;
 use crate::graph::{
-    Built, Graph, GraphOptions, IsolationOptions, Learning, OpenDirections, PublicEntryChoice,
-    Requirement, ServiceEnforcements, Vantage, build, estimate, public_entries,
+    Built, DnsEvidence, Graph, GraphOptions, IsolationOptions, Learning, OpenDirections,
+    PublicEntryChoice, Requirement, ServiceEnforcements, Vantage, build, estimate, public_entries,
     public_entry_findings, requirements,
 };
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::{Direction, Timestamp};
 use crate::plugin::ClusterPlugin;
-use crate::policy::{Synthesis, SynthesisOptions, open_entry_requirements, synthesise};
+use crate::policy::{Dialect, Synthesis, SynthesisOptions, open_entry_requirements, synthesise};
 use crate::report::UnattributedEdge;
 use crate::risk::Weakness;
 use isolated_already::note_isolated_already;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::{BTreeMap, BTreeSet};
 use view::unattributed;
+use written::Written;
 
 /// Which namespaces get policies. Others stay in the graph, as peers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -109,6 +113,8 @@ pub fn generate(
         skipped,
         ..
     } = build(seen, inventory, options.graph);
+    let named = inventory.with_names(&graph.names);
+    let inventory = named.as_ref();
     let mut requirements = requirements(&graph, inventory, &options.enforcement);
     let in_scope: Vec<WorkloadId> = inventory
         .workloads
@@ -127,7 +133,8 @@ pub fn generate(
     let opened = opened_entries(&graph, inventory, options, &mut open, &mut findings);
     requirements.extend(opened);
     let groups = [(in_scope, options.synthesis)];
-    let proven = synthesise_and_prove(&requirements, &groups, &open, inventory, existing)?;
+    let dns = DnsEvidence::of(&graph);
+    let proven = synthesise_and_prove((&requirements, &dns), &groups, &open, inventory, existing)?;
     findings.extend(proven.findings);
     findings.extend(network_plugin_findings(inventory, existing));
     let in_scope = |id: &WorkloadId| options.scope.contains(&id.namespace);
@@ -196,13 +203,9 @@ fn weak_findings(
     if options.risk.vulnerabilities.is_empty() {
         return Ok(Vec::new());
     }
-    let policies: Vec<_> = synthesis
-        .policies
-        .iter()
-        .map(|p| p.policy.clone())
-        .collect();
     // Only the generated policies: those of others are not considered here.
-    let evaluation = Evaluation::new(inventory, &policies, HostNetwork::Exact)?;
+    let written = Written::of(synthesis);
+    let evaluation = Evaluation::new(inventory, written.all(), HostNetwork::Exact)?;
     let reach = Reach::of(&evaluation);
     let distances = risk::distances(inventory, graph, &evaluation, &reach);
     let weak = options.risk.weaknesses(inventory, &distances);
@@ -222,23 +225,28 @@ pub struct Proven {
 }
 
 /// Synthesises policies for groups of workloads, each with its own options, and proves all of them together with the
-/// policies of others in `existing`.
+/// policies of others in `existing`. The requirements come with what lookups tell about their edges.
 ///
 /// # Errors
 /// As [`generate`].
 pub fn synthesise_and_prove(
-    requirements: &[Requirement],
+    (requirements, dns): (&[Requirement], &DnsEvidence),
     groups: &[(Vec<WorkloadId>, SynthesisOptions)],
     open: &OpenDirections,
     inventory: &Inventory,
     existing: &[NetworkPolicy],
 ) -> Result<Proven, EvaluateError> {
     let mut open = open.clone();
-    open.leave_open_not_honoured(requirements, inventory);
+    let by_name: BTreeSet<&WorkloadId> = groups
+        .iter()
+        .filter(|(_, options)| options.dialect == Dialect::Cilium)
+        .flat_map(|(workloads, _)| workloads)
+        .collect();
+    open.leave_open_not_honoured(requirements, inventory, |id| by_name.contains(id));
     note_isolated_already(&mut open, requirements, inventory, existing)?;
     let mut synthesis = Synthesis::default();
     for (workloads, options) in groups {
-        let part = synthesise(inventory, requirements, workloads, &open, options);
+        let part = synthesise(inventory, requirements, workloads, &open, dns, options);
         synthesis.policies.extend(part.policies);
         synthesis.findings.extend(part.findings);
         synthesis.open.merge(part.open);
@@ -246,11 +254,7 @@ pub fn synthesise_and_prove(
     synthesis
         .policies
         .sort_by(|a, b| a.workload.cmp(&b.workload));
-    let policies: Vec<_> = synthesis
-        .policies
-        .iter()
-        .map(|p| p.policy.clone())
-        .collect();
+    let written = Written::of(&synthesis);
     let isolated = |direction: Direction| -> BTreeSet<WorkloadId> {
         let policies = synthesis.policies.iter();
         let isolated = policies.filter(|p| !p.open.iter().any(|(open, _)| *open == direction));
@@ -261,10 +265,12 @@ pub fn synthesise_and_prove(
         egress: &isolated(Direction::Egress),
     };
     let sets = PolicySets {
-        generated: &policies,
+        generated: &written.network,
+        generated_others: &written.others,
         existing,
     };
-    let proof = prove_each_way(inventory, sets, requirements, managed)?;
+    let judged = written::for_proof(inventory, (requirements, dns), &written);
+    let proof = prove_each_way(&judged, sets, requirements, managed)?;
     let mut findings = synthesis.findings.clone();
     findings.extend(synthesis.open.findings());
     findings.extend(network_plugin::policy_findings(

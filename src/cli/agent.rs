@@ -1,8 +1,9 @@
 //! `nanoseg agent`: observes one node.
 
+use super::hubble_relay::HubbleSourceArgs;
 use super::process::without_user;
 use super::receive::NatsArgs;
-use super::sources::{InterfaceArg, LiveKind, open};
+use super::sources::{self, InterfaceArg, LiveKind, open};
 use super::terminal::{LogArgs, LogFormat};
 use super::units::{parse_duration, parse_size};
 use crate::agent::{self, NodeName, Patience, Settings, WireCodec};
@@ -33,6 +34,8 @@ pub struct Args {
     source: Vec<LiveKind>,
     #[command(flatten)]
     interface: InterfaceArg,
+    #[command(flatten)]
+    hubble: HubbleSourceArgs,
     /// The receiver: https://HOST:PORT.
     #[arg(
         long,
@@ -96,6 +99,11 @@ Examples:
       --nats-nkey /etc/nanoseg/nats/nats.nk --nats-ca /etc/nanoseg/nats-ca/ca.crt \\
       --token /var/run/secrets/nanoseg/token --spool /var/lib/nanoseg/spool
 
+  On a Cilium node, with what the node's own Cilium agent saw:
+    nanoseg agent --node node-1 --source capture \\
+      --hubble-relay unix:///var/run/cilium/hubble.sock \\
+      --receiver https://receiver:4240 --ca ca.crt --token token
+
   Only connection tracking:
     nanoseg agent --node node-1 --source conntrack \\
       --receiver https://receiver:4240 --ca ca.crt --token token
@@ -151,10 +159,12 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     kinds.sort();
     kinds.dedup();
     let interfaces = args.interface.interfaces();
-    let wanted = kinds
+    let hubble = args.hubble.source()?;
+    let mut wanted: Vec<_> = kinds
         .into_iter()
         .map(|kind| open(kind, interfaces.clone(), address_changes.clone()))
         .collect();
+    wanted.extend(hubble.map(|source| sources::hubble(source, &args.node.to_string())));
     let settings = Settings {
         node: args.node.clone(),
         pace: Pace {
@@ -195,6 +205,7 @@ fn log_start(args: &Args) {
         version = env!("CARGO_PKG_VERSION"),
         node = %args.node,
         sources = sources.join(","),
+        hubble = args.hubble.address(),
         receiver = args.receiver.as_deref().map(without_user),
         nats = args.nats.servers().map(without_user),
         ca = path(&args.ca),

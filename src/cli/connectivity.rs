@@ -20,7 +20,7 @@ Print what the NetworkPolicies of a cluster snapshot or of manifests allow.
 
 Reads pods, workloads, namespaces and NetworkPolicies and prints, one line each and sorted, which \
 workload may open which connections to which other workload and to or from which outside \
-addresses. The result is exact: it is computed with sets, not by sampling. Pods are listed under their \
+addresses. The policies of Cilium, of Calico and of administrators take part. The result is exact: it is computed with sets, not by sampling. Pods are listed under their \
 owner's name; connections of a workload with itself are not listed. An ipBlock means outside addresses, not pods.",
     after_long_help = "\
 Examples:
@@ -92,6 +92,10 @@ pub fn run(args: &ConnectivityArgs) -> anyhow::Result<ExitCode> {
     let (inventory, _) = Inventory::build(&objects, OwnerRule::Literal);
     let policies = current(&objects);
     note_pod_blocks(&policies, &inventory, &notices);
+    let plugin = &inventory.network_plugin;
+    if !plugin.behaviour().enforces {
+        eprintln!("note: the network plugin enforces no policy: {plugin}");
+    }
     let found = connectivity(&inventory, &policies, host_network)?;
     print_notes(&inventory, &found, host_network);
     let text = render(&found, args.output)?;

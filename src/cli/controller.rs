@@ -4,6 +4,7 @@ mod backup;
 
 use super::access::AccessArgs;
 use super::ceilings::CeilingArgs;
+use super::hubble_relay::HubbleSourceArgs;
 use super::network_plugin::NetworkPluginArgs;
 use super::process::without_user;
 use super::receive::{NatsArgs, NatsStreamArgs};
@@ -44,6 +45,11 @@ Examples:
   Beside a cluster, with a kubeconfig of the controller's ServiceAccount:
     nanoseg controller --kubeconfig nanoseg.kubeconfig --store nanoseg.sqlite \\
       --tls-cert tls.crt --tls-key tls.key --lease-namespace nanoseg
+
+  On Cilium, with what it saw on all nodes, by Hubble Relay:
+    nanoseg controller --store nanoseg.sqlite --tls-cert tls.crt --tls-key tls.key \\
+      --hubble-relay hubble-relay.kube-system.svc:443 --hubble-tls-ca hubble-ca.crt \\
+      --hubble-tls-server-name ui.hubble-relay.cilium.io
 
   GitOps: write approved policies to a folder that a GitOps tool commits, and none to the cluster:
     nanoseg controller --store nanoseg.sqlite --tls-cert tls.crt --tls-key tls.key \\
@@ -93,6 +99,9 @@ pub struct Args {
 
     #[command(flatten)]
     agents: AgentArgs,
+
+    #[command(flatten)]
+    hubble: HubbleSourceArgs,
 
     #[command(flatten)]
     election: ElectionArgs,
@@ -269,6 +278,7 @@ fn log_start(settings: &ControllerSettings) {
         token_audience = settings.token_audience,
         allow_unbound_agents = settings.allow_unbound_agents,
         nats = nats.map(|nats| without_user(&nats.servers)),
+        hubble = settings.hubble.as_ref().map(|hubble| &*hubble.relay.address),
         metrics_listen = %settings.metrics_listen,
         output = settings.output.as_ref().map(|path| path.display().to_string()),
         retention = format!("{}s", settings.retention.as_secs()),
@@ -306,6 +316,7 @@ fn settings(args: Args) -> anyhow::Result<ControllerSettings> {
         token_issuers: agents.token_issuer.into_iter().collect(),
         allow_unbound_agents: agents.allow_unbound_agents,
         nats: args.nats.settings(Some(args.nats_stream)),
+        hubble: args.hubble.source()?,
         metrics_listen: args.metrics_listen,
         lease_namespace: args.election.lease_namespace,
         lease_name: args.election.lease_name,

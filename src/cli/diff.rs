@@ -6,7 +6,9 @@ use super::access::AccessArgs;
 use super::notices::Stderr;
 use super::style::Style;
 use super::{exit, terminal};
-use crate::evaluate::{Cause, Comparison, ConnectionChange, Evaluation, HostNetwork};
+use crate::evaluate::{
+    Cause, Comparison, ConnectionChange, Evaluation, HostNetwork, PoliciesOfAllKinds,
+};
 use crate::load::{PolicyLocations, PolicySets, invalid_policy};
 use crate::report::changes::{self, Changes};
 use crate::report::escape;
@@ -27,8 +29,9 @@ nanoseg manages are replaced by the set.
 What policies allow depends on the pods: they come from --cluster FILE; else from A and B if \
 both have workloads; else from the cluster. A folder without manifests is a set without policies.
 
-Only NetworkPolicies are judged. Policies of other kinds (Cilium's, Calico's, AdminNetworkPolicy and the like) \
-that differ are listed as not judged, and count as opened and as closed, since their effect is not known. A rule of B \
+NetworkPolicies and the policies of Cilium, of Calico and of administrators (ClusterNetworkPolicy, \
+AdminNetworkPolicy) are judged together. Those that differ and of which some field is not judged, and \
+policies of all other kinds, are listed as not judged, and count as opened and as closed, since their effect is not known. A rule of B \
 for pods that do not exist opens nothing yet: a note reports it.",
     after_long_help = EXAMPLES
 )]
@@ -103,6 +106,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         inventory,
         before,
         after,
+        others,
         not_judged,
     } = PolicySets::read(
         &args.before,
@@ -115,7 +119,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         !inventory.pods.is_empty(),
         "no pods or workloads to judge the policies over; give a snapshot with --cluster"
     );
-    let comparison = Comparison::new(&inventory, &before, &after, HostNetwork::Exact);
+    let sets = [(&before, &others[0]), (&after, &others[1])];
+    let sets = sets.map(|(network, other)| PoliciesOfAllKinds { network, other });
+    let comparison = Comparison::of_all_kinds(&inventory, sets, HostNetwork::Exact);
     let comparison = comparison.map_err(|error| {
         let is_of_before = Evaluation::new(&inventory, &before, HostNetwork::Exact).is_err();
         let path = if is_of_before {

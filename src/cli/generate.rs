@@ -1,5 +1,6 @@
 //! `nanoseg generate`: policies, proof and report from observed traffic.
 
+use super::dialect::DialectArg;
 use super::network_plugin::NetworkPluginArgs;
 use super::notices::Stderr;
 use super::risk::RiskArgs;
@@ -59,6 +60,13 @@ pub struct Args {
     /// Who may call a public entry: a workload that clients on the internet call, and new ones keep coming.
     #[arg(long, value_enum, value_name = "WHO", default_value_t = PublicEntry::Seen)]
     public_entry: PublicEntry,
+    /// The kind of policy to write.
+    #[arg(long, value_enum, value_name = "KIND", default_value_t = DialectArg::Kubernetes)]
+    dialect: DialectArg,
+    /// With --dialect cilium: write *.DOMAIN where a workload looked up and calls at least so many names right below a
+    /// domain (2 or more; default: every name by itself).
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(2..))]
+    name_patterns: Option<u16>,
     #[command(flatten)]
     network_plugin: NetworkPluginArgs,
     #[command(flatten)]
@@ -109,6 +117,9 @@ Examples:
     hubble observe --since 24h -o jsonpb > flows.json
     nanoseg generate --flows flows.json --cluster cluster.yaml
 
+  On Cilium, with entities for nodes and the API server, and names for servers outside:
+    nanoseg generate --capture caps/ --cluster cluster.yaml --dialect cilium
+
   Approved images, and a vulnerability scan of an image that runs:
     trivy image -f json -o scans/web.json registry.example/shop/web:1.4
     nanoseg generate --capture caps/ --cluster cluster.yaml \\
@@ -132,6 +143,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             max_addresses: args.max_addresses,
             range_threshold: args.range_threshold,
             include_unobserved: args.include_unobserved,
+            dialect: args.dialect.into(),
+            name_patterns: args.name_patterns.map(usize::from),
         },
         public_entry: args.public_entry.into(),
         isolation: IsolationOptions {

@@ -184,7 +184,7 @@ fn table(rows: &[Row], namespaces: bool, now: Timestamp) -> String {
         ("OPENS", right),
         ("CLOSES", right),
         ("WOULD-BLOCK", right),
-        ("COVERAGE", right),
+        ("EDGES SEEN", right),
         ("AGE", right),
     ];
     if namespaces {
@@ -209,8 +209,15 @@ fn table(rows: &[Row], namespaces: bool, now: Timestamp) -> String {
         }
         table.row(cells);
     }
-    table.render()
+    table.render() + LEGEND
 }
+
+/// What the columns count.
+const LEGEND: &str = "
+OPENS, CLOSES  connections (client, server, ports) that approving it would open or close
+WOULD-BLOCK    of those that were recorded, how many it would close
+EDGES SEEN     estimated share of the workload's edges that were observed
+";
 
 /// Colours lines of high and medium risk.
 fn paint(table: &str, style: Style) -> String {

@@ -1,5 +1,6 @@
 //! `nanoseg receive`: stores the flow records of agents.
 
+use super::hubble_relay::HubbleSourceArgs;
 use super::process::without_user;
 use super::terminal::{LogArgs, LogFormat};
 use crate::controller::{Receiver, ReceiverSettings};
@@ -33,6 +34,11 @@ Examples:
   Also from NATS JetStream:
     nanoseg receive --nats tls://nats.nats.svc:4222 --nats-nkey receiver.nk --nats-ca nats-ca.crt \\
       --tls-cert tls.crt --tls-key tls.key --token-jwks jwks.json --store flows.db
+
+  Also what Cilium saw on all nodes, by Hubble Relay:
+    nanoseg receive --hubble-relay hubble-relay.kube-system.svc:443 --hubble-tls-ca hubble-ca.crt \\
+      --hubble-tls-server-name ui.hubble-relay.cilium.io --store flows.db \\
+      --tls-cert tls.crt --tls-key tls.key --token-jwks jwks.json
 
   The graph of all records so far:
     nanoseg graph --flows flows.db --cluster cluster.yaml
@@ -84,6 +90,9 @@ pub struct Args {
 
     #[command(flatten)]
     nats_stream: NatsStreamArgs,
+
+    #[command(flatten)]
+    hubble: HubbleSourceArgs,
 
     /// The SQLite file; created if it is missing
     #[arg(long, value_name = "FILE")]
@@ -278,6 +287,7 @@ fn log_start(settings: &ReceiverSettings) {
         tls = settings.tls.is_some(),
         tokens = settings.tokens.is_some(),
         nats = nats.map(|nats| without_user(&nats.servers)),
+        hubble = settings.hubble.as_ref().map(|hubble| &*hubble.relay.address),
         metrics_listen = %settings.metrics_listen,
         "nanoseg receive starts"
     );
@@ -328,6 +338,7 @@ fn settings(args: Args) -> anyhow::Result<ReceiverSettings> {
         tls,
         tokens,
         nats,
+        hubble: args.hubble.source()?,
         metrics_listen: args.metrics_listen,
         store: args.store,
     })

@@ -2,6 +2,7 @@
 
 use crate::agent::{Figures, SourceSpec};
 use crate::flow::Source;
+use crate::observe::hubble::{HubbleCounters, HubbleRelay, HubbleScope, HubbleSource};
 use crate::observe::{
     AddressChanges, CaptureCounters, CaptureSettings, Conntrack, ConntrackCounters,
     ConntrackOptions, Interfaces, LiveError, LiveSource, PacketSocket,
@@ -134,5 +135,25 @@ fn capture(interfaces: Interfaces, address_changes: AddressChanges) -> SourceSpe
         source: Source::Capture,
         open: Box::new(open),
         figures: figures(now, read),
+    }
+}
+
+/// What the node itself saw, of Hubble Relay or of the node's own Cilium agent (rule: relay-speaks-for-its-nodes).
+pub fn hubble(source: HubbleSource, node: &str) -> SourceSpec {
+    let now: Now<Arc<HubbleCounters>> = Now::default();
+    let opened = Arc::clone(&now);
+    let scope = HubbleScope::Node {
+        node: node.to_owned(),
+        cluster: source.cluster,
+    };
+    let open = move || -> Result<Box<dyn LiveSource>, LiveError> {
+        let source = HubbleRelay::open(source.relay.clone(), scope.clone())?;
+        set(&opened, source.counters());
+        Ok(Box::new(source))
+    };
+    SourceSpec {
+        source: Source::Hubble,
+        open: Box::new(open),
+        figures: figures(now, |counters| counters.read()),
     }
 }

@@ -105,9 +105,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     ) = sources.read_beside(&notices, traffic)?;
     let mut read = read?;
     read.keep(period);
+    let mut inventory = read.inventory;
+    inventory.set_other_kinds(&objects.other_kinds);
     // A large snapshot takes as much memory as everything that follows.
     drop(objects);
-    let inventory = read.inventory;
     let built = build_after(&read.history, &read.flows, &inventory, args.graph.options());
     note_period(period);
     check_namespaces(&args.namespace, &inventory)?;

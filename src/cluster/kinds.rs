@@ -3,6 +3,7 @@
 use crate::inventory::kubernetes::{ConfigMap, FromJson, Json, ListedNode, drop_last_applied};
 use crate::inventory::{ImageScan, ObjectRemark, Objects, OtherPolicy, SnapshotGap};
 use crate::net::Timestamp;
+use crate::policy_kinds::{OtherKind, OtherKindPolicy};
 use k8s_openapi::Metadata;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -71,6 +72,9 @@ macro_rules! kinds {
                     objects.scans.extend(ImageScan::of_object(&tree));
                     objects.remarks.extend(scan_remark(&tree));
                 }
+                (kind, group) if OtherKind::of(kind, group).is_some() => {
+                    return Ok(other_kind(kind, group, &tree.value()?, objects));
+                }
                 (kind, group) if OtherPolicy::is_kind(kind, group) => {
                     let tree = tree.value()?;
                     objects.not_judged.extend(OtherPolicy::of_object(kind, group, &tree));
@@ -90,9 +94,11 @@ macro_rules! kinds {
             objects.cilium_nodes.append(&mut more.cilium_nodes);
             objects.config_maps.append(&mut more.config_maps);
             objects.network_policies.append(&mut more.network_policies);
+            objects.other_kinds.append(&mut more.other_kinds);
             objects.gaps.append(&mut more.gaps);
             objects.scans.append(&mut more.scans);
             objects.not_judged.append(&mut more.not_judged);
+            objects.unlisted.append(&mut more.unlisted);
             objects.lists.append(&mut more.lists);
             objects.heartbeat = objects.heartbeat.max(more.heartbeat);
             objects.remarks.append(&mut more.remarks);
@@ -125,6 +131,38 @@ pub const TAKEN_AT: &str = "nanoseg.dev/taken-at";
 pub(super) fn taken_at(metadata: Option<&serde_json::Value>) -> Option<Timestamp> {
     let text = metadata?.get("annotations")?.get(TAKEN_AT)?.as_str()?;
     Some(text.parse::<jiff::Timestamp>().ok()?.into())
+}
+
+/// Reads a policy of another kind. What is not judged of it is named; if its fields are not all known, none of it is
+/// judged (rule: other-kinds-are-judged).
+pub fn other_kind(
+    kind: &str,
+    group: &str,
+    tree: &serde_json::Value,
+    objects: &mut Objects,
+) -> Typed {
+    let read = OtherKind::of(kind, group).map(|kind| OtherKindPolicy::read(kind, tree));
+    let not_judged = |fields| OtherPolicy::with_fields(kind, group, tree, fields);
+    match read {
+        None => Typed::Skipped,
+        Some(Err(problem)) => {
+            objects.not_judged.push(not_judged(vec![problem]));
+            Typed::Skipped
+        }
+        Some(Ok(read)) if !read.unknown.is_empty() => {
+            objects.not_judged.push(not_judged(read.unknown));
+            Typed::Skipped
+        }
+        Some(Ok(read)) => {
+            let limits = read.policy.limits();
+            let fields: Vec<String> = limits.iter().map(ToString::to_string).collect();
+            if !fields.is_empty() {
+                objects.not_judged.push(not_judged(fields).partly());
+            }
+            objects.other_kinds.push(read.policy);
+            Typed::Read
+        }
+    }
 }
 
 /// What is wrong with a scan.

@@ -9,6 +9,7 @@ mod connect;
 mod departed;
 mod events;
 mod lease;
+mod other_kinds;
 mod probe;
 mod snapshot;
 mod tokens;
@@ -19,6 +20,7 @@ pub use connect::{ConnectError, Connection, connect};
 pub use departed::{Departed, Departure};
 pub use events::{Events, Severity};
 pub use lease::{Election, ElectionSettings, LeaseState};
+pub use other_kinds::list_other_kinds;
 pub use probe::{Prober, Trial};
 pub use snapshot::{
     DELETED_AT, Format, Gap, History, Item, Missing, Record, Snapshot, SnapshotError, TAKEN_AT,

@@ -48,6 +48,7 @@ pub struct ControllerMetrics {
     forgotten_refusals: Gauge,
     uncovered: Gauge,
     malformed: Family<Labels, Gauge>,
+    unjudged: Family<Labels, Gauge>,
     told_addresses: Family<Labels, Gauge>,
     plugin_lag: Family<Labels, Gauge<f64, AtomicU64>>,
     altered: Gauge,
@@ -87,6 +88,7 @@ impl Default for ControllerMetrics {
             forgotten_refusals: Gauge::default(),
             uncovered: Gauge::default(),
             malformed: Family::default(),
+            unjudged: Family::default(),
             told_addresses: Family::default(),
             plugin_lag: Family::default(),
             altered: Gauge::default(),
@@ -113,6 +115,7 @@ impl ControllerMetrics {
             drop(self.drift.get_or_create(&labels));
         }
         self.malformed(&BTreeMap::new());
+        self.set_unjudged([0; 3]);
         self.set_told_addresses(ToldAddresses::default());
         self.set_plugin_lag(&PluginLag::default());
     }
@@ -221,6 +224,11 @@ impl ControllerMetrics {
             self.malformed.clone(),
         );
         registry.register(
+            "unjudged_policies",
+            "Policies of other kinds than NetworkPolicy: partly judged, not judged, or kinds that could not be listed",
+            self.unjudged.clone(),
+        );
+        registry.register(
             "plugin_lag_seconds",
             "The longest time for which allowed connections failed after a pod's start or a change of a policy, of those measured lately: what the network plugin needed at least; 0 until one was",
             self.plugin_lag.clone(),
@@ -300,6 +308,16 @@ impl ControllerMetrics {
             let gauge = self
                 .malformed
                 .get_or_create_owned(&vec![("kind", kind.as_str().to_owned())]);
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Sets how many policies of other kinds are judged but for some fields, how many are not judged, and how many kinds
+    /// could not be listed.
+    pub fn set_unjudged(&self, counts: [usize; 3]) {
+        for (state, count) in ["partly", "none", "unlisted"].into_iter().zip(counts) {
+            let labels = vec![("state", state.to_owned())];
+            let gauge = self.unjudged.get_or_create_owned(&labels);
             gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
         }
     }

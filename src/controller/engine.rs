@@ -14,6 +14,7 @@ mod housekeeping;
 mod in_force;
 mod malformed;
 mod memories;
+mod name_drifts;
 mod observation;
 mod open_directions;
 mod openings;
@@ -47,6 +48,7 @@ use crate::graph::Graph;
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::{Outage, Outages, Timestamp};
 use crate::record::RecordLine;
+use crate::report::escape::terminal;
 use crate::review::resources::PolicyProposal;
 use crate::review::{Ceilings, PendingViolations, Uncovered};
 use crate::store::ReviewStore;
@@ -337,6 +339,12 @@ impl Engine {
         self.parts.controller_metrics.malformed(&counts);
         self.publish_all |= malformed != self.malformed;
         self.malformed = malformed;
+        let objects = self.parts.watches.objects();
+        let others = objects.not_judged.iter();
+        let partly = others.filter(|one| one.is_partly_judged).count();
+        let none = objects.not_judged.len() - partly;
+        let counts = [partly, none, objects.unlisted.len()];
+        self.parts.controller_metrics.set_unjudged(counts);
     }
 
     /// Processes what people wrote: Segmentations, edits, decisions. Returns what that changes.
@@ -422,6 +430,7 @@ impl Engine {
         match self.parts.engine_state.commit(&mut self.parts.store, now) {
             Ok(entries) => {
                 self.parts.controller_metrics.committed(&entries);
+                entries.iter().for_each(log_line);
                 if let Some(over) = self.disk.worked(now) {
                     tracing::info!("the state can be written again {over}");
                 }
@@ -535,4 +544,22 @@ impl Engine {
             self.parts.engine_state.mark_unpublished(&namespace);
         }
     }
+}
+
+/// Logs a line of the record. Names and reasons come from whoever may write objects, so they must not break the line
+/// (rule: logs-tell-changes).
+fn log_line(line: &RecordLine) {
+    let entry = &line.entry;
+    let object = match entry.namespace.as_str() {
+        "" => entry.object.clone(),
+        namespace => format!("{namespace}/{}", entry.object),
+    };
+    tracing::info!(
+        line = line.sequence,
+        actor = %terminal(&entry.actor.to_string()),
+        "{} {}: {}",
+        entry.action.kind().name(),
+        terminal(&object),
+        terminal(&entry.reason)
+    );
 }

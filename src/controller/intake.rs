@@ -1,11 +1,13 @@
 //! Batches on their way into the store: gRPC and NATS, one writer, and a channel for those who need to see what was stored.
 
+use super::hubble::HubbleIntake;
 use super::receiver_metrics::ReceiverMetrics;
 use super::room::IntakeRoom;
 use super::writer::{self, NewBatches, StoreHealth, Writer};
 use crate::flow::Admission;
 use crate::listen::{ConnectionMetrics, ServerTls};
 use crate::net::{Outage, Timestamp};
+use crate::observe::hubble::HubbleSource;
 use crate::store::{FlowStore, FlowStoreError};
 use crate::wire::{
     Authenticator, Incoming, NatsError, NatsHealth, NatsIntake, NatsSettings, Server, ServerError,
@@ -26,6 +28,8 @@ pub struct IntakeSettings {
     /// Takes batches from NATS JetStream too.
     pub nats: Option<NatsSettings>,
     pub nats_health: NatsHealth,
+    /// Follows Hubble Relay too.
+    pub hubble: Option<HubbleSource>,
     /// Receives each batch that was new, after it is stored.
     pub heard: Option<NewBatches>,
     /// The clock by which agents are judged.
@@ -52,6 +56,7 @@ pub enum IntakeError {
 pub struct Intake {
     server: Server,
     nats: Option<NatsIntake>,
+    hubble: Option<(HubbleSource, mpsc::Sender<Incoming>)>,
     queue: mpsc::Receiver<Incoming>,
     heard: Option<NewBatches>,
     now: fn() -> Timestamp,
@@ -70,6 +75,7 @@ impl Intake {
             }
             None => None,
         };
+        let hubble = settings.hubble.map(|source| (source, out.clone()));
         let server = Server::bind(ServerSettings {
             listen: settings.listen,
             tls: settings.tls,
@@ -80,6 +86,7 @@ impl Intake {
         Ok(Intake {
             server,
             nats,
+            hubble,
             queue,
             heard: settings.heard,
             now: settings.now,
@@ -105,6 +112,12 @@ impl Intake {
         stop: watch::Receiver<bool>,
     ) -> Result<(), IntakeError> {
         let queue = self.queue;
+        let hubble = self.hubble.map(|(source, out)| HubbleIntake {
+            source,
+            out,
+            metrics: metrics.clone(),
+            now: self.now,
+        });
         let writer = Writer {
             admission: Admission::new(&store.views()?),
             room,
@@ -130,13 +143,19 @@ impl Intake {
                 None => Ok(()),
             }
         };
-        let work = async { tokio::try_join!(served, taken) };
+        let followed = async {
+            match hubble {
+                Some(hubble) => until_stop("Hubble", hubble.run(stop.clone()), &stop).await,
+                None => Ok(()),
+            }
+        };
+        let work = async { tokio::try_join!(served, taken, followed) };
         tokio::select! {
             biased;
             done = work => done?,
             _ = &mut all_written => return Err(IntakeError::Ended("the thread that writes to the store")),
         };
-        // Server and NATS intake have ended, so the queue has no sender any more and the writer ends.
+        // Server, NATS and Hubble have ended, so the queue has no sender any more and the writer ends.
         let _ = all_written.await;
         Ok(())
     }

@@ -211,6 +211,7 @@ async fn bind(replica: &Replica, heard: NewBatches) -> Result<Intake, IntakeErro
         authenticator: Arc::new(replica.authenticator()),
         nats: replica.settings.nats.clone(),
         nats_health: replica.nats_health.clone(),
+        hubble: replica.settings.hubble.clone(),
         heard: Some(heard),
         now,
         connections: replica.metrics.ports.clone(),

@@ -8,6 +8,7 @@ use super::writer::StoreHealth;
 use crate::flow::HOT_HOURS;
 use crate::listen::ServerTls;
 use crate::net::Timestamp;
+use crate::observe::hubble::HubbleSource;
 use crate::store::{FlowStore, FlowStoreError};
 use crate::wire::{
     Authenticator, Health, HealthError, HealthServer, NatsHealth, NatsSettings, TokenCheck,
@@ -30,6 +31,8 @@ pub struct ReceiverSettings {
     pub tokens: Option<TokenSettings>,
     /// Takes batches from NATS JetStream too.
     pub nats: Option<NatsSettings>,
+    /// Follows Hubble Relay too.
+    pub hubble: Option<HubbleSource>,
     pub metrics_listen: SocketAddr,
     /// The SQLite file.
     pub store: PathBuf,
@@ -83,6 +86,7 @@ impl Receiver {
             authenticator,
             nats: settings.nats,
             nats_health: nats_health.clone(),
+            hubble: settings.hubble,
             heard: None,
             now: || jiff::Timestamp::now().into(),
             connections: metrics.ports.clone(),

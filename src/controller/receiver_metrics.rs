@@ -1,6 +1,7 @@
 //! The receiver's metrics. Names and labels are stable.
 
 use crate::flow::{Applied, FlowBatch};
+use crate::observe::hubble::HubbleCounters;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -31,6 +32,8 @@ pub struct ReceiverMetrics {
     losses: Family<Labels, Counter>,
     last_batch: Family<Labels, Gauge>,
     store_errors: Counter,
+    hubble_running: Gauge,
+    hubble: Family<Vec<(&'static str, &'static str)>, Gauge>,
 }
 
 impl ReceiverMetrics {
@@ -68,6 +71,39 @@ impl ReceiverMetrics {
             "Times that the store could not be written; the batches come again",
             self.store_errors.clone(),
         );
+        registry.register(
+            "hubble_running",
+            "Whether Hubble Relay is followed; 0 also where none is given",
+            self.hubble_running.clone(),
+        );
+        registry.register(
+            "hubble_figure",
+            "What following Hubble Relay counts itself since the start, by name",
+            self.hubble.clone(),
+        );
+        // What never happened is zero and not absent.
+        self.hubble(&HubbleCounters::default().read());
+        self.hubble_lost(0);
+    }
+
+    pub fn hubble_running(&self, runs: bool) {
+        self.hubble_running.set(i64::from(runs));
+    }
+
+    /// What following Hubble Relay counts.
+    pub fn hubble(&self, figures: &[(&'static str, u64)]) {
+        for (figure, value) in figures {
+            let value = i64::try_from(*value).unwrap_or(i64::MAX);
+            let labels = vec![("figure", *figure)];
+            self.hubble.get_or_create(&labels).set(value);
+        }
+    }
+
+    /// Counts what Hubble saw and the store did not take.
+    pub fn hubble_lost(&self, records: u64) {
+        let records = i64::try_from(records).unwrap_or(i64::MAX);
+        let labels = vec![("figure", "not-stored")];
+        self.hubble.get_or_create(&labels).inc_by(records);
     }
 
     pub fn refused(&self, reason: &'static str) {

@@ -8,7 +8,8 @@
 //! | batches: 2 that wait for the store, 2 for the engine | 64 + 20 |
 //! | page caches: 3 connections × 8 | 24 |
 //! | the watched objects of a cluster with 5000 pods | 50 |
-//! | | **501** |
+//! | where Hubble Relay is followed: connections of all nodes (64), records of a window (16), 4096 events | 83 |
+//! | | **584** |
 
 use super::store_metrics::StoreMetrics;
 use crate::flow::{Aggregate, FlowBatch, IntakeBudget, IntakeLimits};

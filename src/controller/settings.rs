@@ -6,6 +6,7 @@ use super::take_over::TakeOverError;
 use crate::cluster::ConnectSettings;
 use crate::cluster::live::ConnectError;
 use crate::listen::ServerTls;
+use crate::observe::hubble::HubbleSource;
 use crate::plugin::{EnforcedPorts, Profile};
 use crate::review::Ceilings;
 use crate::risk::Approved;
@@ -36,6 +37,8 @@ pub struct ControllerSettings {
     pub allow_unbound_agents: bool,
     /// Takes batches from NATS JetStream too.
     pub nats: Option<NatsSettings>,
+    /// Follows Hubble Relay too.
+    pub hubble: Option<HubbleSource>,
     pub metrics_listen: SocketAddr,
     pub lease_namespace: String,
     pub lease_name: String,

@@ -13,13 +13,15 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::sync::watch;
 
 /// How long to wait before the API server is asked again: doubled each time.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LAST_RETRY: Duration = Duration::from_secs(30);
+/// What fails for so long at most is logged by nobody: the first lists of the cluster take their time.
+const USUAL: Duration = Duration::from_secs(5);
 /// The most time for one answer.
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -126,6 +128,7 @@ impl TakeOver<'_> {
         mut attempt: impl AsyncFnMut() -> Result<T, String>,
     ) -> Option<T> {
         let (mut retry, mut outage) = (FIRST_RETRY, Outage::default());
+        let begun = Instant::now();
         loop {
             match attempt().await {
                 Ok(done) => {
@@ -137,7 +140,7 @@ impl TakeOver<'_> {
                 }
                 Err(why) => {
                     // (rule: logs-tell-changes)
-                    if outage.failed(&why, now()) {
+                    if begun.elapsed() >= USUAL && outage.failed(&why, now()) {
                         tracing::warn!("waits before it acts: {why}");
                     }
                     self.metrics.not_acting(Some(why));

@@ -74,7 +74,9 @@ fn write(writer: &mut Writer, group: Vec<Incoming>) {
         .into_iter()
         .filter_map(|incoming| {
             let batch = incoming.batch;
-            let batch = writer.admission.admit(batch, received, &mut told);
+            let batch = writer
+                .admission
+                .admit(batch, incoming.teller, received, &mut told);
             writer.room.admit(batch, incoming.done, received)
         })
         .unzip();

@@ -31,8 +31,8 @@ pub enum Notice {
     NotJudged(OtherPolicy),
     /// How many more of these there are.
     MoreNotJudged(usize),
-    /// Policies of other kinds exist.
-    OnlyNetworkPolicies,
+    /// Policies exist that are not judged, or not wholly.
+    SomeNotJudged,
     /// Something odd about an object that was read all the same.
     Remark(ObjectRemark),
     /// A policy with ipBlocks that cover pods.
@@ -63,11 +63,14 @@ impl fmt::Display for Notice {
                 "no policies in {}: it has no *.yaml, *.yml or *.json file",
                 path.display()
             ),
-            Notice::NotJudged(policy) => write!(f, "not judged: {policy} in {}", policy.file),
+            Notice::NotJudged(policy) => {
+                let fields = policy.fields_text();
+                write!(f, "not judged: {policy} in {}{fields}", policy.file)
+            }
             Notice::MoreNotJudged(more) => write!(f, "not judged: {more} more policies"),
-            Notice::OnlyNetworkPolicies => f.write_str(
-                "only NetworkPolicies of networking.k8s.io are judged; what the others allow and deny is not known",
-            ),
+            Notice::SomeNotJudged => {
+                f.write_str("what is not judged of policies may allow and deny more")
+            }
             Notice::Remark(remark) => remark.fmt(f),
             Notice::PodBlocks(blocks) => write!(f, "{} {blocks}", blocks.policy),
             Notice::MayNotList { plural, message } => write!(f, "left out {plural}: {message}"),

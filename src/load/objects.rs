@@ -3,7 +3,7 @@
 use super::api_error::ApiError;
 use super::error::LoadError;
 use super::notice::{Notice, NoticeSink};
-use crate::cluster::live::{list_page, typed_parts};
+use crate::cluster::live::{list_other_kinds, list_page, typed_parts};
 use crate::inventory::kubernetes::FromJson;
 use crate::inventory::{ImageScan, ObjectRemark, Objects};
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
@@ -46,8 +46,18 @@ pub async fn list_objects(client: &Client, notices: &dyn NoticeSink) -> Result<O
         ..Objects::default()
     };
     let remarks = lists.remarks.into_inner();
+    let others = list_other_kinds(client).await;
+    for one in &others.unlisted {
+        notices.report(Notice::MayNotList {
+            plural: one.kind.clone(),
+            message: one.reason.clone(),
+        });
+    }
     Ok(Objects {
         remarks: remarks.unwrap_or_else(PoisonError::into_inner),
+        other_kinds: others.other_kinds,
+        not_judged: others.not_judged,
+        unlisted: others.unlisted,
         ..objects
     })
 }

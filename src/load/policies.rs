@@ -11,7 +11,8 @@ use super::objects::list_objects;
 use crate::cluster::ConnectSettings;
 use crate::cluster::{SkippedFile, read_cluster};
 use crate::evaluate::EvaluateError;
-use crate::inventory::{Inventory, Objects, OtherPolicy, is_ours, pod_blocks};
+use crate::inventory::{Inventory, Objects, OtherKinds, OtherPolicy, is_ours, pod_blocks};
+use crate::policy_kinds::OtherKindPolicy;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -56,8 +57,12 @@ impl PolicySource {
         let (mut objects, namespace) = read_objects(&self.cluster, &self.connect, notices)?;
         let present = std::mem::take(&mut objects.network_policies);
         let policies = || match self.policies.as_slice() {
-            [] => Ok(latest(present)),
-            paths => Ok(applied_over(present, read_policies(paths, notices)?)),
+            [] => Ok((latest(present), Vec::new())),
+            paths => {
+                let read = read_files(paths, notices)?;
+                let policies = applied_over(present, latest(read.network_policies));
+                Ok((policies, read.other_kinds))
+            }
         };
         let (policies, done) = std::thread::scope(|scope| {
             let policies = scope.spawn(policies);
@@ -68,9 +73,14 @@ impl PolicySource {
                 done,
             )
         });
-        let policies: Result<Vec<NetworkPolicy>, LoadError> = policies;
+        let policies: Result<(Vec<NetworkPolicy>, Vec<OtherKindPolicy>), LoadError> = policies;
+        let (policies, others) = policies?;
+        if !self.policies.is_empty() {
+            let present = std::mem::take(&mut objects.other_kinds);
+            objects.other_kinds = others_applied_over(present, others);
+        }
         let effective = EffectivePolicies {
-            policies: policies?,
+            policies,
             objects,
             namespace,
         };
@@ -127,6 +137,7 @@ fn read_cluster_now(
         other => other,
     })?;
     let objects = client.block_on(list_objects(&client.client, notices))?;
+    note_not_judged(&objects.not_judged, notices);
     Ok((objects, client.default_namespace))
 }
 
@@ -199,7 +210,7 @@ fn note_not_judged(policies: &[OtherPolicy], notices: &dyn NoticeSink) {
         notices.report(Notice::MoreNotJudged(more));
     }
     if !policies.is_empty() {
-        notices.report(Notice::OnlyNetworkPolicies);
+        notices.report(Notice::SomeNotJudged);
     }
 }
 
@@ -241,6 +252,16 @@ pub fn applied_over(
     all.retain(|_, policy| !is_ours(&policy.metadata));
     all.extend(by_name(policies));
     all.into_values().collect()
+}
+
+/// The same for policies of other kinds.
+pub fn others_applied_over(
+    mut present: Vec<OtherKindPolicy>,
+    policies: Vec<OtherKindPolicy>,
+) -> Vec<OtherKindPolicy> {
+    present.retain(|policy| !is_ours(policy.metadata()));
+    present.extend(policies);
+    OtherKinds::of(&present).policies
 }
 
 /// Of several versions of one policy the last, ordered by namespace and name.

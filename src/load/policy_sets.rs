@@ -2,10 +2,11 @@
 
 use super::error::LoadError;
 use super::notice::{Notice, NoticeSink};
-use super::policies::{applied_over, latest, read_files, read_objects};
+use super::policies::{applied_over, latest, others_applied_over, read_files, read_objects};
 use crate::cluster::ConnectSettings;
 use crate::cluster::{append, has_files};
-use crate::inventory::{Inventory, Objects, OtherPolicy, OwnerRule};
+use crate::inventory::{Inventory, Objects, OtherKinds, OtherPolicy, OwnerRule};
+use crate::policy_kinds::OtherKindPolicy;
 use crate::report::changes::{NotJudged, not_judged};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,9 @@ pub struct PolicySets {
     pub inventory: Inventory,
     pub before: Vec<NetworkPolicy>,
     pub after: Vec<NetworkPolicy>,
-    /// Policies of other kinds that differ.
+    /// The policies of other kinds before and after; those of the inventory are among them.
+    pub others: [Vec<OtherKindPolicy>; 2],
+    /// Policies of other kinds that differ and are not judged, or not wholly.
     pub not_judged: Vec<NotJudged>,
 }
 
@@ -57,12 +60,14 @@ impl PolicySets {
             [&mut before, &mut after].map(|one| latest(std::mem::take(&mut one.network_policies)));
         let [old, new] = sets;
         let not_judged = not_judged(&before.not_judged, &after.not_judged);
+        let others = [&mut before, &mut after].map(|one| std::mem::take(&mut one.other_kinds));
         // The later state of a workload counts.
         append(&mut before, after);
         PolicySets {
             inventory: Inventory::build(&before, OwnerRule::Infer).0,
             before: old,
             after: new,
+            others: others.map(|one| OtherKinds::of(&one).policies),
             not_judged,
         }
     }
@@ -83,13 +88,15 @@ fn read_set(path: &Path, notices: &dyn NoticeSink) -> Result<Option<Objects>, Lo
 
 /// Returns true if there are objects over which policies can be judged.
 fn has_workloads(objects: &Objects) -> bool {
-    objects.count() > objects.namespaces.len() + objects.network_policies.len()
+    let policies = objects.network_policies.len() + objects.other_kinds.len();
+    objects.count() > objects.namespaces.len() + policies
 }
 
 /// The cluster: its pods, and the policies that it has.
 struct Cluster {
     inventory: Inventory,
     policies: Vec<NetworkPolicy>,
+    others: Vec<OtherKindPolicy>,
     not_judged: Vec<OtherPolicy>,
 }
 
@@ -102,6 +109,7 @@ impl Cluster {
         let (mut objects, _) = read_objects(snapshots, connect, notices)?;
         Ok(Cluster {
             policies: latest(std::mem::take(&mut objects.network_policies)),
+            others: std::mem::take(&mut objects.other_kinds),
             not_judged: std::mem::take(&mut objects.not_judged),
             inventory: Inventory::build(&objects, OwnerRule::Infer).0,
         })
@@ -117,13 +125,21 @@ impl Cluster {
         };
         let not_judged = not_judged(&others(before.as_ref()), &others(after.as_ref()));
         let set = |given: Option<Objects>| match given {
-            None => self.policies.clone(),
-            Some(given) if both_are_files => latest(given.network_policies),
-            Some(given) => applied_over(self.policies.clone(), given.network_policies),
+            None => (self.policies.clone(), self.others.clone()),
+            Some(given) if both_are_files => {
+                let others = OtherKinds::of(&given.other_kinds).policies;
+                (latest(given.network_policies), others)
+            }
+            Some(given) => (
+                applied_over(self.policies.clone(), given.network_policies),
+                others_applied_over(self.others.clone(), given.other_kinds),
+            ),
         };
+        let ((before, others_before), (after, others_after)) = (set(before), set(after));
         PolicySets {
-            before: set(before),
-            after: set(after),
+            before,
+            after,
+            others: [others_before, others_after],
             inventory: self.inventory,
             not_judged,
         }

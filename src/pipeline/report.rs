@@ -123,7 +123,7 @@ fn policy_report(
         name: policy.policy.metadata.name.clone().unwrap_or_default(),
         file: file_name(policy),
         rules: policy
-            .rules
+            .written_rules()
             .iter()
             .map(|rule| rule_report(rule, taught, indices))
             .collect(),

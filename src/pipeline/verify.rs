@@ -2,7 +2,7 @@
 
 use crate::evaluate::{
     self, BlockedBy, Evaluation, Excess, HostNetwork, Managed, PolicySets, Proof, RuleUse, Span,
-    prove_each_way, rule_use,
+    policy_namespace, prove_each_way, rule_use,
 };
 use crate::graph::{Graph, Lesson, Requirement, ServiceEnforcements, requirements};
 use crate::inventory::{Inventory, WorkloadId};
@@ -45,6 +45,8 @@ pub(super) fn judge(
     namespaces: &[String],
 ) -> Result<Judged, evaluate::EvaluateError> {
     let required = required(graph, inventory, enforcement, namespaces);
+    let named = inventory.with_names(&graph.names);
+    let inventory = named.as_ref();
     let evaluation = Evaluation::new(inventory, policies, HostNetwork::Exact)?;
     let ways = [Direction::Ingress, Direction::Egress];
     let [closed_in, closed_out] =
@@ -59,7 +61,7 @@ pub(super) fn judge(
     let rules = rule_use(&evaluation, &required);
     // The traffic of these namespaces does not show whether a rule of another namespace is used.
     let in_scope = |policy: &str| {
-        let namespace = policy.split('/').next().unwrap_or_default();
+        let namespace = policy_namespace(policy);
         namespaces.is_empty() || namespaces.iter().any(|one| one == namespace)
     };
     let judged = || rules.iter().filter(|one| in_scope(&one.rule.policy));

@@ -1,6 +1,7 @@
 //! Live capture of real traffic, in separate network namespaces.
 
 mod network;
+mod socket_translation;
 
 use super::support::frames::{DnsAnswer, dns};
 use nanoseg::flow::{FlowRecord, Loss, Observations, Opening, Verdict};
@@ -9,6 +10,7 @@ use nanoseg::observe::{
     AddressChanges, CaptureSettings, LiveError, LiveSource, Pace, PacketSocket, Stop, run,
 };
 use network::Network;
+use socket_translation::TranslatedSockets;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -190,6 +192,48 @@ fn a_call_through_a_service_is_reported_while_it_is_open_and_counted_once() {
     let (seen, outcome) = watch.end();
     outcome.expect("a clean end");
     assert_eq!(connections(&seen, |_| true), 21, "{:#?}", seen.records);
+}
+
+/// (rule: service-not-on-the-wire)
+#[test]
+fn with_socket_load_balancing_packets_and_records_have_the_backend_and_nothing_of_the_service() {
+    if !network::is_possible() {
+        return;
+    }
+    let (service, backend) = ("10.96.0.30:80", POD);
+    let parse = |text: &str| text.parse().expect("an address");
+    let sockets = match TranslatedSockets::new(parse(service), parse(backend)) {
+        Ok(sockets) => sockets,
+        Err(lack) => {
+            assert!(std::env::var_os("NANOSEG_REQUIRE_ALL").is_none(), "{lack}");
+            eprintln!("skipped: needs BPF programs of cgroups: {lack}");
+            return;
+        }
+    };
+    let network = Network::new();
+    echo(&network, 8080);
+    let mut watch = Watch::start(&network, on("auto"));
+    let call = "exec 3<>/dev/tcp/10.96.0.30/80; echo hello >&3; read -r answer <&3; echo $answer";
+    let called = sockets
+        .shell(&network.name("c"), call)
+        .output()
+        .expect("it runs");
+    assert_eq!(
+        String::from_utf8_lossy(&called.stdout),
+        "hello\n",
+        "{called:?}"
+    );
+    let edge = watch.record("edge to the pod", |r| goes_to(r, backend));
+    assert_eq!((edge.client, edge.via), (addr("10.91.0.2:0").ip(), None));
+    assert_eq!(
+        (edge.verdict, edge.opening, edge.connections),
+        (Verdict::Established, Opening::Handshake, 1)
+    );
+    let (seen, outcome) = watch.end();
+    outcome.expect("a clean end");
+    let of_service = |r: &FlowRecord| r.server == addr(service).ip() || r.via.is_some();
+    assert_eq!(connections(&seen, of_service), 0, "{:#?}", seen.records);
+    assert_eq!(connections(&seen, |_| true), 1, "{:#?}", seen.records);
 }
 
 #[test]

@@ -95,9 +95,7 @@ fn proposals_are_decided_applied_kept_and_rolled_back() {
     };
     let mut controller = Controller::start(cluster, "life", &[]);
     let (world, mut agent) = learned(cluster, &controller);
-    for workload in ["web", "api", "db"] {
-        world.decide_open(workload, Verb::Approve);
-    }
+    world.approve_first_policies();
     let applied = world.policy("nanoseg-api");
 
     // Somebody edits it, somebody deletes it: it is repaired.
@@ -149,6 +147,13 @@ fn proposals_are_decided_applied_kept_and_rolled_back() {
     world.until_policy("nanoseg-db", "web may not come", |policy| {
         policy.is_some_and(|policy| !format!("{:?}", policy.spec).contains("web"))
     });
+    // Whoever reads the log alone knows what happened.
+    let namespace = &world.namespace;
+    for did in ["approved", "drift-repaired", "rolled-back"] {
+        let said = format!("{did} {namespace}/nanoseg-");
+        let log = controller.log();
+        assert!(log.contains(&said), "no {said:?} in {log}");
+    }
     assert_eq!(controller.stop(), 0, "{}", controller.log());
 }
 
@@ -159,9 +164,7 @@ fn break_glass_deletes_all_policies_at_once_and_its_end_brings_them_back() {
     };
     let controller = Controller::start(cluster, "glass", &[]);
     let (world, _agent) = learned(cluster, &controller);
-    for workload in ["web", "api", "db"] {
-        world.decide_open(workload, Verb::Approve);
-    }
+    world.approve_first_policies();
     for name in ["nanoseg-web", "nanoseg-api", "nanoseg-db"] {
         world.policy(name);
     }
@@ -650,9 +653,7 @@ fn a_record_that_cannot_be_published_does_not_delay_decisions() {
         made.map(drop).map_err(|error| error.to_string())
     }));
     let (world, _agent) = learned(cluster, &controller);
-    for workload in ["web", "api", "db"] {
-        world.decide_open(workload, Verb::Approve);
-    }
+    world.approve_first_policies();
     world.policy("nanoseg-api");
     cluster.run(until(PATIENCE, "it is said", async || {
         let log = controller.log();

@@ -2,9 +2,9 @@
 
 use nanoseg::flow::{Loss, Observations};
 use nanoseg::observe::hubble::{
-    HubbleCounters, HubbleLines, HubbleRelay, HubbleRelaySettings, HubbleTls,
+    HubbleCounters, HubbleLines, HubbleRelay, HubbleRelaySettings, HubbleScope, HubbleTls,
 };
-use nanoseg::observe::{LiveSource, flow_log};
+use nanoseg::observe::{LiveError, LiveSource, flow_log};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use server::Server;
 use std::collections::BTreeSet;
@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 mod server;
+mod sources;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const SAMPLES: [(&str, u64); 3] = [
@@ -27,6 +28,10 @@ fn sample(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/data/flows/hubble")
         .join(name)
+}
+
+fn open(settings: HubbleRelaySettings) -> Result<HubbleRelay, LiveError> {
+    HubbleRelay::open(settings, HubbleScope::Everything)
 }
 
 fn plain(server: &Server) -> HubbleRelaySettings {
@@ -59,7 +64,7 @@ fn by_lines(path: &Path, events: u64) -> Observations {
 }
 
 fn by_relay(settings: HubbleRelaySettings, events: u64) -> Observations {
-    let mut relay = HubbleRelay::open(settings).expect("the server is there");
+    let mut relay = open(settings).expect("the server is there");
     let counters = relay.counters();
     all(&mut relay, &counters, events)
 }
@@ -112,7 +117,7 @@ fn after_an_interruption_the_stream_continues_and_nothing_is_counted_twice() {
     let Some(server) = Server::start(&["--break-after", "200"], &[&path]) else {
         return;
     };
-    let mut relay = HubbleRelay::open(plain(&server)).expect("the server is there");
+    let mut relay = open(plain(&server)).expect("the server is there");
     let counters = relay.counters();
     let seen = all(&mut relay, &counters, SAMPLES[2].1);
     assert_eq!(seen, by_lines(&path, SAMPLES[2].1));
@@ -183,7 +188,7 @@ fn with_tls_both_sides_must_authenticate_or_the_source_does_not_open() {
         (tls("missing.pem", true, good), "give a PEM file"),
         (plain(&server), "TLS"),
     ] {
-        let error = HubbleRelay::open(settings.clone()).expect_err("a refusal");
+        let error = open(settings.clone()).expect_err("a refusal");
         assert!(
             error.to_string().contains(remedy),
             "{settings:?}: {error} ({:?})",
@@ -199,7 +204,7 @@ fn an_unreachable_peer_is_reported_with_a_remedy() {
         tls: None,
         since: None,
     };
-    let error = HubbleRelay::open(settings).expect_err("nobody is there");
+    let error = open(settings).expect_err("nobody is there");
     assert!(error.to_string().contains("port-forward"), "{error}");
     let error = HubbleLines::open(Path::new("/nowhere")).expect_err("no file");
     assert!(error.to_string().contains("jsonpb"), "{error}");
@@ -210,7 +215,7 @@ fn an_idle_relay_stays_open_and_ends_when_it_is_dropped() {
     let Some(server) = Server::start(&[], &[]) else {
         return;
     };
-    let mut relay = HubbleRelay::open(plain(&server)).expect("the server is there");
+    let mut relay = open(plain(&server)).expect("the server is there");
     assert!(relay.poll(Duration::from_millis(1)).expect("nothing yet"));
     assert!(relay.take().is_empty());
     let start = Instant::now();

@@ -8,6 +8,7 @@
 
 mod admission;
 mod architecture;
+mod baseline;
 mod binary;
 mod boutique;
 mod capture;
@@ -19,6 +20,7 @@ mod conntrack;
 mod controller;
 mod deploy;
 mod design;
+mod dialects;
 mod docs;
 mod durability;
 mod evidence;
@@ -37,8 +39,10 @@ mod metrics;
 mod node;
 mod node_addresses;
 mod operator;
+mod oracle;
 mod page;
 mod places;
+mod plugins;
 mod pod_commands;
 mod policy;
 mod probe;

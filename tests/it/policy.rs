@@ -89,6 +89,7 @@ fn kubectl_builds_the_kustomization_to_the_same_policies() {
         &wanted,
         &managed,
         &nanoseg::graph::OpenDirections::default(),
+        &nanoseg::graph::DnsEvidence::default(),
         &SynthesisOptions::default(),
     );
     let folder = tempfile::tempdir().unwrap();

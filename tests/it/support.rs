@@ -3,6 +3,7 @@
 pub mod capture;
 pub mod diff;
 pub mod frames;
+pub mod go;
 pub mod kubernetes;
 pub mod namespaces;
 #[path = "../support/tokens.rs"]

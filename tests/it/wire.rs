@@ -6,4 +6,4 @@ mod jetstream;
 mod nats_attacks;
 mod nats_place;
 mod nats_users;
-mod process;
+pub mod process;

@@ -2,11 +2,12 @@
 
 use super::ClassId;
 use super::difference::{Comparison, ConnectionChange};
-use super::explain::RuleRef;
 use super::proof::Span;
 use super::rule_matcher::{RuleMatcher, RulePeer};
+use super::rule_ref::RuleRef;
+use super::rule_terms::Action;
 use super::rules::Policy;
-use nanoseg_net::Direction;
+use nanoseg_net::{ConnectionSet, Direction};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -22,8 +23,12 @@ pub enum Cause {
         policy: String,
         direction: Direction,
     },
+    /// Opened: this rule denied it before the change.
+    NoLongerDenies(RuleRef),
     /// Closed: this rule allowed it before the change; none does after it.
     NoLongerAllows(RuleRef),
+    /// Closed: this rule of the policies after the change denies it.
+    Denies(RuleRef),
     /// Closed: this policy isolates pods that were not isolated in this direction before the change.
     Isolates {
         policy: String,
@@ -35,7 +40,10 @@ impl Cause {
     /// Returns the policy, as `namespace/name`.
     pub fn policy(&self) -> &str {
         match self {
-            Cause::Allows(rule) | Cause::NoLongerAllows(rule) => &rule.policy,
+            Cause::Allows(rule)
+            | Cause::NoLongerAllows(rule)
+            | Cause::Denies(rule)
+            | Cause::NoLongerDenies(rule) => &rule.policy,
             Cause::NoLongerIsolates { policy, .. } | Cause::Isolates { policy, .. } => policy,
         }
     }
@@ -43,14 +51,20 @@ impl Cause {
     /// Returns the rule, if the cause is a rule.
     pub fn rule(&self) -> Option<&RuleRef> {
         match self {
-            Cause::Allows(rule) | Cause::NoLongerAllows(rule) => Some(rule),
+            Cause::Allows(rule)
+            | Cause::NoLongerAllows(rule)
+            | Cause::Denies(rule)
+            | Cause::NoLongerDenies(rule) => Some(rule),
             Cause::NoLongerIsolates { .. } | Cause::Isolates { .. } => None,
         }
     }
 
     /// Returns true if the policy is one of those after the change.
     pub fn is_of_after(&self) -> bool {
-        matches!(self, Cause::Allows(_) | Cause::Isolates { .. })
+        matches!(
+            self,
+            Cause::Allows(_) | Cause::Denies(_) | Cause::Isolates { .. }
+        )
     }
 }
 
@@ -60,6 +74,8 @@ impl fmt::Display for Cause {
         match self {
             Cause::Allows(rule) => write!(f, "allowed by {rule}"),
             Cause::NoLongerAllows(rule) => write!(f, "no longer allowed by {rule}"),
+            Cause::Denies(rule) => write!(f, "denied by {rule}"),
+            Cause::NoLongerDenies(rule) => write!(f, "no longer denied by {rule}"),
             Cause::NoLongerIsolates { policy, direction } => {
                 write!(f, "no longer isolated by {policy} ({direction})")
             }
@@ -164,8 +180,11 @@ impl<'a> Causes<'a> {
         if part.is_empty() {
             return;
         }
+        let ends = (far, &part);
+        self.denying((class, direction), ends, (turn, !wide_is_new), causes);
         if wide.of(class, direction).is_none() {
-            for policy in self.isolating(class, direction, !wide_is_new) {
+            let narrow = self.isolating(class, direction, !wide_is_new);
+            for policy in narrow.filter(|policy| policy.closes_all(direction)) {
                 let policy = policy.name.clone();
                 causes.insert(match turn {
                     ChangeKind::Opened => Cause::NoLongerIsolates { policy, direction },
@@ -177,22 +196,41 @@ impl<'a> Causes<'a> {
         for policy in self.isolating(class, direction, wide_is_new) {
             let rules = policy.rules(direction).unwrap_or_default();
             for (index, rule) in rules.iter().enumerate() {
-                if !self
-                    .matcher
-                    .allows_some(rule, (class, direction), far, &part)
+                let end = (class, direction);
+                if rule.action != Action::Allow || !self.matcher.matches_some(rule, end, far, &part)
                 {
                     continue;
                 }
-                let rule = RuleRef {
-                    policy: policy.name.clone(),
-                    direction,
-                    index,
-                };
+                let rule = policy.rule_ref(direction, index);
                 causes.insert(match turn {
                     ChangeKind::Opened => Cause::Allows(rule),
                     ChangeKind::Closed => Cause::NoLongerAllows(rule),
                 });
             }
+        }
+    }
+
+    /// Adds the rules of one set of policies that deny some of a part.
+    fn denying(
+        &self,
+        (class, direction): (ClassId, Direction),
+        (far, part): (&RulePeer, &ConnectionSet),
+        (turn, after): (ChangeKind, bool),
+        causes: &mut BTreeSet<Cause>,
+    ) {
+        for policy in self.isolating(class, direction, after) {
+            let rules = policy.rules(direction).unwrap_or_default();
+            let denying = rules.iter().enumerate().filter(|(_, rule)| {
+                let end = (class, direction);
+                rule.action == Action::Deny && self.matcher.matches_some(rule, end, far, part)
+            });
+            causes.extend(denying.map(|(index, _)| {
+                let rule = policy.rule_ref(direction, index);
+                match turn {
+                    ChangeKind::Opened => Cause::NoLongerDenies(rule),
+                    ChangeKind::Closed => Cause::Denies(rule),
+                }
+            }));
         }
     }
 
@@ -203,10 +241,18 @@ impl<'a> Causes<'a> {
         direction: Direction,
         after: bool,
     ) -> impl Iterator<Item = &Policy> {
-        let split = self.comparison.split;
-        let all = self.matcher.isolating(class, direction);
-        all.filter(move |(index, _)| (*index >= split) == after)
-            .map(|(_, policy)| policy)
+        let sides = self.comparison.sides;
+        let all = self
+            .matcher
+            .isolating(class, direction)
+            .map(|(_, policy)| policy);
+        all.filter(move |policy| {
+            if after {
+                sides.is_of_after(policy.source)
+            } else {
+                sides.is_of_before(policy.source)
+            }
+        })
     }
 }
 

@@ -5,14 +5,14 @@ use super::rules::addresses;
 use k8s_openapi::api::networking::v1::{IPBlock, NetworkPolicy};
 use nanoseg_inventory::Inventory;
 use nanoseg_net::AddressSet;
-use nanoseg_plugin::PodMatch;
+use nanoseg_plugin::{IpBlockMatch, PodMatch};
 
 /// Returns what no block of `policies` matches, and the blocks that match pods.
 pub(super) fn cluster_blocks<'a>(
     inventory: &Inventory,
+    matches: IpBlockMatch,
     policies: impl IntoIterator<Item = &'a NetworkPolicy>,
 ) -> Blocks {
-    let matches = inventory.network_plugin.behaviour().ip_block;
     let nodes = inventory.nodes.iter().flat_map(|node| &node.addresses);
     let unmatched = if matches.nodes {
         AddressSet::default()

@@ -2,12 +2,14 @@
 //! closes, whatever the text of the policies.
 
 use super::evaluation::{Evaluation, address_map, pair};
+use super::policy_ref::{ComparedSide, PolicyRef};
 use super::proof::Span;
 use super::tables::Tables;
 use super::{AddressMap, ClassId, EvaluateError, HostNetwork};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg_inventory::{Inventory, WorkloadId};
 use nanoseg_net::{AddressSet, ConnectionSet, Direction};
+use nanoseg_policy_kinds::OtherKindPolicy;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -58,8 +60,54 @@ pub struct Comparison {
     pub(super) evaluation: Evaluation,
     pub(super) old: Tables,
     pub(super) new: Tables,
+    pub(super) sides: Sides,
+}
+
+/// Which policies are those before and those after the change, by their source. Policies of other kinds that are in force
+/// are of both.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sides {
     /// The number of policies before the change.
-    pub(super) split: usize,
+    before: u32,
+    /// The number of policies after the change.
+    after: u32,
+}
+
+impl Sides {
+    pub fn is_of_before(self, source: u32) -> bool {
+        source < self.before || source >= self.before + self.after
+    }
+
+    pub fn is_of_after(self, source: u32) -> bool {
+        source >= self.before
+    }
+
+    /// Returns true if the policy is one of those after the change and not of both.
+    pub fn is_only_after(self, source: u32) -> bool {
+        (self.before..self.before + self.after).contains(&source)
+    }
+}
+
+/// Policies of all kinds.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PoliciesOfAllKinds<'a> {
+    pub network: &'a [NetworkPolicy],
+    pub other: &'a [OtherKindPolicy],
+}
+
+impl<'a> PoliciesOfAllKinds<'a> {
+    /// Policies where those of other kinds are none, or part of the inventory.
+    pub fn network(network: &'a [NetworkPolicy]) -> Self {
+        PoliciesOfAllKinds {
+            network,
+            other: &[],
+        }
+    }
+
+    fn iter(self) -> impl Iterator<Item = PolicyRef<'a>> {
+        let network = self.network.iter().map(PolicyRef::from);
+        network.chain(self.other.iter().map(PolicyRef::from))
+    }
 }
 
 impl Comparison {
@@ -73,22 +121,41 @@ impl Comparison {
         after: &[NetworkPolicy],
         host_network: HostNetwork,
     ) -> Result<Self, EvaluateError> {
-        let both = before.iter().chain(after);
-        let mut evaluation = Evaluation::new(inventory, both, host_network)?;
-        let split = before.len();
+        let sets = [before, after].map(PoliciesOfAllKinds::network);
+        Comparison::of_all_kinds(inventory, sets, host_network)
+    }
+
+    /// Resolves two sets of policies of all kinds, those before and those after the change.
+    ///
+    /// # Errors
+    /// A NetworkPolicy that the API server would refuse, named with the field.
+    pub fn of_all_kinds(
+        inventory: &Inventory,
+        [before, after]: [PoliciesOfAllKinds<'_>; 2],
+        host_network: HostNetwork,
+    ) -> Result<Self, EvaluateError> {
+        let old = before.iter().map(|policy| (policy, ComparedSide::Before));
+        let new = after.iter().map(|policy| (policy, ComparedSide::After));
+        let mut evaluation = Evaluation::of_sides(inventory, old.chain(new), host_network)?;
+        let sides = Sides {
+            before: before.iter().count() as u32,
+            after: after.iter().count() as u32,
+        };
         let Evaluation {
             pod_classes,
+            tiers,
             policies,
             names,
             ..
         } = &mut evaluation;
-        let old = Tables::build(pod_classes, policies, names, |index| index < split);
-        let new = Tables::build(pod_classes, policies, names, |index| index >= split);
+        let all = (&*tiers, policies.as_slice());
+        let old = Tables::build(pod_classes, all, names, |one| sides.is_of_before(one));
+        let new = Tables::build(pod_classes, all, names, |one| sides.is_of_after(one));
         Ok(Comparison {
             evaluation,
             old,
             new,
-            split,
+            sides,
         })
     }
 

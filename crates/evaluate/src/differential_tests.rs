@@ -511,7 +511,7 @@ proptest! {
             .collect();
         let managed: BTreeSet<WorkloadId> =
             ids.iter().zip(&managed).filter(|(_, chosen)| **chosen).map(|(id, _)| id.clone()).collect();
-        let proof = prove(&inventory, PolicySets { generated, existing: old }, &needs, &managed).unwrap();
+        let proof = prove(&inventory, PolicySets { generated, existing: old, ..PolicySets::default() }, &needs, &managed).unwrap();
         let all = NaiveEvaluator { inventory: &inventory, policies: &policies };
         let alone = NaiveEvaluator { inventory: &inventory, policies: generated };
         let pairs = |client: &WorkloadId, server: &WorkloadId| -> Vec<(PeerRef, PeerRef)> {

@@ -3,13 +3,18 @@
 use super::address_map::AddressMap;
 use super::cluster_blocks::cluster_blocks;
 use super::connection_set_pool::SetId;
-use super::pod_classes::{ClassId, HostNetwork, PodClass, PodClasses};
-use super::rules::{EvaluateError, Names, Policy, parse_policy, pod_label_keys};
+use super::other_kinds::{Resolver, network_sets, pod_keys};
+use super::pod_classes::{ClassId, Honoured, HostNetwork, PodClass, PodClasses};
+use super::policy_ref::{ComparedSide, PolicyRef};
+use super::rules::{EvaluateError, Names, Policy, parse_policy};
 use super::selector::Symbols;
-use super::tables::{Table, Tables};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
+use super::stages::Tiers;
+use super::table::Table;
+use super::tables::Tables;
+use super::tiers::arrange;
 use nanoseg_inventory::{Inventory, WorkloadId};
 use nanoseg_net::{AddressSet, ConnectionSet, Direction};
+use nanoseg_plugin::Behaviour;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -26,6 +31,7 @@ pub enum PeerRef {
 #[derive(Debug)]
 pub struct Evaluation {
     pub(super) pod_classes: PodClasses,
+    pub(super) tiers: Tiers,
     pub(super) policies: Vec<Policy>,
     pub(super) names: Names,
     pub(super) tables: Tables,
@@ -33,28 +39,77 @@ pub struct Evaluation {
 
 impl Evaluation {
     /// Resolves `policies` over the pods of `inventory`, current, past and expected ones, as the cluster's network
-    /// plugin honours them (rule: plugin-is-part-of-the-model).
+    /// plugin honours them (rule: plugin-is-part-of-the-model). The policies of other kinds that are in force there
+    /// ([`Inventory::other_kinds`]) take part.
     ///
     /// # Errors
     /// A policy that the API server would refuse, named with the field.
-    pub fn new<'a>(
-        inventory: &Inventory,
-        policies: impl IntoIterator<Item = &'a NetworkPolicy> + Clone,
+    pub fn new<'a, P: Into<PolicyRef<'a>>>(
+        inventory: &'a Inventory,
+        policies: impl IntoIterator<Item = P>,
         host_network: HostNetwork,
     ) -> Result<Evaluation, EvaluateError> {
+        let given = policies
+            .into_iter()
+            .map(|policy| (policy.into(), ComparedSide::Both));
+        Evaluation::of_sides(inventory, given, host_network)
+    }
+
+    /// Does the same for policies of two sides of a comparison.
+    pub(super) fn of_sides<'a>(
+        inventory: &'a Inventory,
+        policies: impl IntoIterator<Item = (PolicyRef<'a>, ComparedSide)>,
+        host_network: HostNetwork,
+    ) -> Result<Evaluation, EvaluateError> {
+        let in_force = inventory.other_kinds.policies.iter();
+        let in_force = in_force.map(|policy| (policy.into(), ComparedSide::Both));
+        let all: Vec<(PolicyRef<'_>, ComparedSide)> =
+            policies.into_iter().chain(in_force).collect();
         let mut symbols = Symbols::default();
-        let keys = pod_label_keys(policies.clone());
-        let blocks = cluster_blocks(inventory, policies.clone());
-        let pod_classes = PodClasses::build(inventory, &keys, host_network, &mut symbols, blocks);
+        let keys = pod_keys(&all);
+        let network = all.iter().filter_map(|(policy, _)| match policy {
+            PolicyRef::Network(policy) => Some(*policy),
+            PolicyRef::Other(_) => None,
+        });
+        // Other tools know no plugins.
+        let behaviour = match host_network {
+            HostNetwork::Exact => inventory.network_plugin.behaviour(),
+            HostNetwork::LikePods => Behaviour::spec(),
+        };
+        let honoured = Honoured {
+            sctp: behaviour.sctp,
+            blocks: cluster_blocks(inventory, behaviour.ip_block, network),
+        };
+        let pod_classes = PodClasses::build(inventory, &keys, host_network, &mut symbols, honoured);
         let mut names = Names::default();
-        let policies = policies.into_iter();
-        let policies: Result<Vec<Policy>, EvaluateError> = policies
-            .map(|policy| parse_policy(policy, &pod_classes, &mut names, &mut symbols))
-            .collect();
-        let policies = policies?;
-        let tables = Tables::build(&pod_classes, &policies, &mut names, |_| true);
+        let (tiers, places) = arrange(&all);
+        let mut resolver = Resolver {
+            inventory,
+            pod_classes: &pod_classes,
+            names: &mut names,
+            symbols: &mut symbols,
+            network_sets: Vec::new(),
+        };
+        let network_sets = network_sets(&all);
+        let mut policies = Vec::with_capacity(all.len());
+        for (source, ((policy, side), place)) in (0..).zip(all.iter().zip(places)) {
+            let sets = network_sets.iter().filter(|(of, ..)| side.sees(*of));
+            resolver.network_sets = sets.map(|(_, namespace, set)| (*namespace, *set)).collect();
+            match policy {
+                PolicyRef::Network(policy) => {
+                    let Resolver { names, symbols, .. } = &mut resolver;
+                    let place = (place, source);
+                    policies.push(parse_policy(policy, place, &pod_classes, names, symbols)?);
+                }
+                PolicyRef::Other(policy) => {
+                    policies.extend(resolver.resolve(policy, place, source));
+                }
+            }
+        }
+        let tables = Tables::build(&pod_classes, (&tiers, &policies), &mut names, |_| true);
         Ok(Evaluation {
             pod_classes,
+            tiers,
             policies,
             names,
             tables,
@@ -82,13 +137,15 @@ impl Evaluation {
 
     /// Returns true if some policy isolates the pods of `class` in `direction`.
     pub fn isolated(&self, class: ClassId, direction: Direction) -> bool {
-        self.tables.of(class, direction).is_some()
+        let table = self.tables.of(class, direction);
+        table.is_some_and(|table| table.closed)
     }
 
     /// Returns true if policies isolate the pods of `class` in `direction` and still allow every connection
     /// there: with every pod and every address, on all ports.
     pub fn allows_everything(&self, class: ClassId, direction: Direction) -> bool {
-        let Some(table) = self.tables.of(class, direction) else {
+        let table = self.tables.of(class, direction);
+        let Some(table) = table.filter(|table| table.closed) else {
             return false;
         };
         let everywhere = self.everywhere();
@@ -98,9 +155,11 @@ impl Evaluation {
             && wholly.any(|(set, _)| everywhere.difference(set).is_empty())
     }
 
-    /// Returns the policies that isolate the pods of `class` in `direction`, as `namespace/name`.
+    /// Returns the policies that isolate the pods of `class` in `direction`, as `namespace/name`, with the kind before it
+    /// for other kinds than NetworkPolicy.
     pub fn isolated_by(&self, class: ClassId, direction: Direction) -> Vec<&str> {
         let policies = self.isolating(class, direction);
+        let policies = policies.filter(|policy| policy.closes(direction));
         policies.map(|policy| policy.name.as_str()).collect()
     }
 
@@ -111,7 +170,7 @@ impl Evaluation {
     ) -> BTreeMap<&WorkloadId, BTreeSet<&str>> {
         let mut found: BTreeMap<_, BTreeSet<&str>> = BTreeMap::new();
         let isolating = self.policies.iter();
-        for policy in isolating.filter(|policy| policy.rules(direction).is_some()) {
+        for policy in isolating.filter(|policy| policy.closes(direction)) {
             for class in &policy.selected {
                 let workload = &self.class(*class).workload;
                 found.entry(workload).or_default().insert(&policy.name);
@@ -130,8 +189,11 @@ impl Evaluation {
     /// own pods. For an end that is a hostNetwork pod the result is the union over its addresses. Between
     /// two addresses every connection is allowed, since policies apply to pods only.
     pub fn allowed(&self, client: PeerRef, server: PeerRef) -> ConnectionSet {
-        if client == server || self.is_own_node(client, server) {
+        if client == server {
             return ConnectionSet::all();
+        }
+        if self.is_own_node(client, server) {
+            return ConnectionSet::all().difference(&self.denied_to_own_node(client, server));
         }
         let egress = self.side(client, Direction::Egress, server);
         let ingress = self.side(server, Direction::Ingress, client);

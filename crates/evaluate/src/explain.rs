@@ -2,11 +2,12 @@
 //! uses the rules as [`super::rules`] resolved them, so the result is that of [`Evaluation::allowed`].
 
 use super::ClassId;
+use super::decision::{Decision, decide};
 use super::evaluation::{Evaluation, PeerRef};
+use super::rule_ref::{NearMiss, RuleRef};
 use super::rules::{Policy, Rule};
 use nanoseg_net::{ConnectionSet, Direction, Protocol};
 use serde::Serialize;
-use std::fmt;
 
 /// Why a connection is allowed or denied.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -38,16 +39,20 @@ pub enum Always {
 pub enum Side {
     /// No policy applies: the end is an address, or a pod that uses its node's network.
     NoSubject,
-    /// No policy isolates the pod in this direction: everything is allowed.
+    /// No policy isolates the pod in this direction or decides about the connection: it is allowed.
     NotIsolated,
     /// These rules allow the connection.
     Allowed { rules: Vec<RuleRef> },
-    /// The pod is isolated, and no rule allows the connection.
+    /// The pod is isolated and no rule allows the connection, or a rule denies it.
     Denied {
-        /// The policies that isolate it, as `namespace/name`.
+        /// The policies that isolate it, or whose rules deny it, as `namespace/name`; with the kind before it for other
+        /// kinds than NetworkPolicy.
         isolating: Vec<String>,
         /// Rules that match the other end on other ports.
         near: Vec<NearMiss>,
+        /// The rules that deny it; empty if no rule matches it.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        rules: Vec<RuleRef>,
     },
 }
 
@@ -56,34 +61,6 @@ impl Side {
     pub fn allows(&self) -> bool {
         !matches!(self, Side::Denied { .. })
     }
-}
-
-/// One rule of one policy.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct RuleRef {
-    /// `namespace/name`.
-    pub policy: String,
-    pub direction: Direction,
-    /// Its index in `spec.ingress` or `spec.egress`, from 0.
-    pub index: usize,
-}
-
-impl fmt::Display for RuleRef {
-    /// `shop/nanoseg-cart, spec.ingress[0]`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}, spec.{}[{}]",
-            self.policy, self.direction, self.index
-        )
-    }
-}
-
-/// A rule that matches the other end, and the connections that it allows with it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct NearMiss {
-    pub rule: RuleRef,
-    pub connections: ConnectionSet,
 }
 
 impl Evaluation {
@@ -101,7 +78,9 @@ impl Evaluation {
         let always = if client == server && self.knows(client) {
             Some(Always::Itself)
         } else {
-            self.is_own_node(client, server).then_some(Always::OwnNode)
+            let denied = || self.denied_to_own_node(client, server);
+            let reaches = self.is_own_node(client, server) && !denied().contains(protocol, port);
+            reaches.then_some(Always::OwnNode)
         };
         let known = self.knows(client) && self.knows(server);
         Explanation {
@@ -136,36 +115,22 @@ impl Evaluation {
         if self.class(class).host_network {
             return Side::NoSubject;
         }
-        if !self.isolated(class, direction) {
-            return Side::NotIsolated;
-        }
-        let (mut rules, mut near, mut isolating) = (Vec::new(), Vec::new(), Vec::new());
-        for policy in self.isolating(class, direction) {
-            isolating.push(policy.name.clone());
-            let all = policy.rules(direction).unwrap_or_default();
-            for (index, rule) in all.iter().enumerate() {
-                let connections = self.of_rule(rule, class, direction, peer);
-                let rule = RuleRef {
-                    policy: policy.name.clone(),
-                    direction,
-                    index,
-                };
-                if connections.contains(protocol, port) {
-                    rules.push(rule);
-                } else if !connections.is_empty() {
-                    near.push(NearMiss { rule, connections });
-                }
-            }
-        }
-        if rules.is_empty() {
-            Side::Denied { isolating, near }
-        } else {
-            Side::Allowed { rules }
+        let selecting = self.isolating(class, direction);
+        let part = ConnectionSet::one(protocol, port);
+        let with = |rule: &Rule| self.of_rule(rule, class, direction, peer);
+        match decide(&self.tiers, selecting, direction, &part, with) {
+            Decision::Open => Side::NotIsolated,
+            Decision::Allowed(rules) => Side::Allowed { rules },
+            Decision::Denied(denial) => Side::Denied {
+                isolating: denial.policies,
+                near: denial.near,
+                rules: denial.rules,
+            },
         }
     }
 
     /// Returns what one rule allows `class` with `peer`; nothing if the rule does not match `peer`.
-    fn of_rule(
+    pub(super) fn of_rule(
         &self,
         rule: &Rule,
         class: ClassId,
@@ -183,10 +148,11 @@ impl Evaluation {
         let named = rule.everyone
             || match peer_class {
                 Some(peer) => self.names_class(rule, peer),
-                None => rule
-                    .addresses
-                    .iter()
-                    .any(|set| addresses.iter().any(|address| set.contains(*address))),
+                None => {
+                    let near = self.pod_classes.near_addresses(class, rule.nodes);
+                    let mut sets = rule.addresses.iter().chain([&near]);
+                    sets.any(|set| addresses.iter().any(|address| set.contains(*address)))
+                }
             };
         if !named {
             return ConnectionSet::default();
@@ -213,7 +179,7 @@ impl Evaluation {
         }
     }
 
-    /// Returns the policies that isolate the pods of `class` in `direction`.
+    /// Returns the policies that apply to the pods of `class` in `direction`.
     pub(super) fn isolating(
         &self,
         class: ClassId,
@@ -266,7 +232,10 @@ mod tests {
     fn a_denied_connection_lists_the_isolating_policies_and_the_near_misses() {
         let found = ask(0, 80);
         assert!(!found.allowed);
-        let Side::Denied { isolating, near } = found.ingress else {
+        let Side::Denied {
+            isolating, near, ..
+        } = found.ingress
+        else {
             panic!("{found:?}");
         };
         assert_eq!(isolating, ["shop/db"]);

@@ -39,21 +39,33 @@ mod cause;
 mod cluster_blocks;
 mod connection_set_pool;
 mod connectivity;
+mod decision;
 mod difference;
 mod evaluation;
 mod explain;
+mod other_kinds;
+mod own_node;
 mod pod_classes;
+mod policy_ref;
 mod proof;
 mod reach;
 mod rule_matcher;
+mod rule_ref;
+mod rule_terms;
 mod rule_use;
 mod rules;
 mod selector;
+mod staged_table;
+mod stages;
+mod table;
 mod tables;
+mod tiers;
 mod unmatched_rules;
 
 #[cfg(test)]
 mod differential_tests;
+#[cfg(test)]
+mod other_kinds_tests;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -62,13 +74,15 @@ mod tests;
 pub use address_map::AddressMap;
 pub use cause::{Cause, Causes, ChangeKind};
 pub use connectivity::{Connectivity, ConnectivityEnd, ConnectivityLine, connectivity};
-pub use difference::{Comparison, ConnectionChange, Difference, difference};
+pub use difference::{Comparison, ConnectionChange, Difference, PoliciesOfAllKinds, difference};
 pub use evaluation::{Evaluation, PeerRef};
-pub use explain::{Always, Explanation, NearMiss, RuleRef, Side};
+pub use explain::{Always, Explanation, Side};
 pub use pod_classes::{ClassId, HostNetwork, PodClass};
+pub use policy_ref::PolicyRef;
 pub use proof::{
     Blocked, BlockedBy, Excess, ExcessList, Managed, PolicySets, Proof, Span, prove, prove_each_way,
 };
 pub use reach::{BlastRadius, Reach};
+pub use rule_ref::{NearMiss, RuleRef, policy_namespace};
 pub use rule_use::{RuleUse, rule_use};
 pub use rules::EvaluateError;

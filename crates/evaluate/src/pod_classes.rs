@@ -1,6 +1,7 @@
 //! The pods of an evaluation, grouped into classes that no policy can distinguish, and the index that finds
 //! the classes that a selector matches without testing all of them.
 
+use super::rule_terms::NearNodes;
 use super::selector::{LabelRequirement, Labels, Selector, Symbol, Symbols};
 use nanoseg_inventory::{ContainerPort, Inventory, Pod, WorkloadId};
 use nanoseg_net::{AddressSet, ConnectionSet, Protocol};
@@ -15,7 +16,8 @@ pub enum HostNetwork {
     /// their node's addresses.
     #[default]
     Exact,
-    /// As ordinary pods, as several tools that read manifests do.
+    /// As ordinary pods, as several tools that read manifests do. Policies are then judged by the specification alone,
+    /// as by these tools.
     LikePods,
 }
 
@@ -44,6 +46,8 @@ pub struct PodClass {
     pub(super) ports: u32,
     /// The ipBlocks that match its pods, as indices into [`PodClasses::pod_blocks`].
     pub(super) blocks: Vec<u32>,
+    /// The node of its pods, if some policy tells the node of a pod from others.
+    pub(super) node: Option<String>,
 }
 
 /// By what two classes differ.
@@ -55,6 +59,15 @@ struct ClassKey<'a> {
     ports: u32,
     host: bool,
     blocks: Vec<u32>,
+    spot: Spot<'a>,
+}
+
+/// What the network plugin honours.
+#[derive(Debug, Default)]
+pub(super) struct Honoured {
+    /// Rules for SCTP.
+    pub sctp: bool,
+    pub blocks: Blocks,
 }
 
 /// What the network plugin lets ipBlocks match of the cluster.
@@ -64,6 +77,17 @@ pub(super) struct Blocks {
     pub unmatched: AddressSet,
     /// The blocks that match pods.
     pub of_pods: Vec<AddressSet>,
+}
+
+/// What some policy reads of pods.
+#[derive(Debug, Default)]
+pub(super) struct PodKeys<'a> {
+    /// Keys of labels.
+    pub labels: BTreeSet<&'a str>,
+    /// Blocks of addresses that match pods by their address.
+    pub blocks: Vec<AddressSet>,
+    /// Whether the node of a pod is told from others.
+    pub nodes: bool,
 }
 
 /// The index of a namespace among all namespaces, in the order of their names.
@@ -115,18 +139,18 @@ pub(super) struct Families {
 impl PodClasses {
     /// Groups the pods of `inventory`, current, past and expected, into classes. Two pods of a workload are
     /// in different classes only if they differ in a label of `keys` (the keys that some policy reads), in
-    /// their named ports, in hostNetwork, or in which of `blocks` match them.
+    /// their named ports, in hostNetwork, or in which of the honoured blocks match them.
     pub(super) fn build(
         inventory: &Inventory,
-        keys: &BTreeSet<&str>,
+        keys: &PodKeys<'_>,
         host_network: HostNetwork,
         symbols: &mut Symbols,
-        blocks: Blocks,
+        honoured: Honoured,
     ) -> PodClasses {
         let mut pod_classes = PodClasses {
-            unmatched: blocks.unmatched,
-            pod_blocks: blocks.of_pods,
-            sctp: inventory.network_plugin.behaviour().sctp,
+            unmatched: honoured.blocks.unmatched,
+            pod_blocks: honoured.blocks.of_pods,
+            sctp: honoured.sctp,
             ..PodClasses::default()
         };
         pod_classes.add_namespaces(inventory, symbols);
@@ -179,7 +203,7 @@ impl PodClasses {
     fn add_classes(
         &mut self,
         inventory: &Inventory,
-        keys: &BTreeSet<&str>,
+        keys: &PodKeys<'_>,
         host_network: HostNetwork,
         symbols: &mut Symbols,
     ) {
@@ -198,7 +222,7 @@ impl PodClasses {
             let labels = pod
                 .labels
                 .iter()
-                .filter(|(key, _)| keys.contains(key.as_str()));
+                .filter(|(key, _)| keys.labels.contains(key.as_str()));
             let labels = intern(labels.map(|(k, v)| (k.as_str(), v.as_str())), symbols);
             let key = ClassKey {
                 workload: &pod.workload,
@@ -207,6 +231,7 @@ impl PodClasses {
                 ports,
                 host,
                 blocks: self.blocks_of(pod),
+                spot: Spot::of(pod, keys),
             };
             let class = match known.get(&key) {
                 Some(class) => *class,
@@ -261,6 +286,7 @@ impl PodClasses {
             labels: key.labels.clone(),
             ports: key.ports,
             blocks: key.blocks.clone(),
+            node: key.spot.node.map(str::to_owned),
         });
         id
     }
@@ -322,6 +348,24 @@ impl PodClasses {
         ids.filter(|id| !self.classes[id.index()].host_network)
     }
 
+    /// Returns the addresses of the nodes that a rule matches, seen from the pods of `class`.
+    pub(super) fn near_addresses(&self, class: ClassId, nodes: NearNodes) -> AddressSet {
+        if nodes == NearNodes::default() {
+            return AddressSet::default();
+        }
+        let own = self.classes[class.index()].node.as_ref();
+        let chosen = self.node_addresses.iter().filter(|(name, _)| {
+            if own == Some(*name) {
+                nodes.own
+            } else {
+                nodes.others
+            }
+        });
+        chosen
+            .flat_map(|(_, addresses)| addresses.iter().copied())
+            .collect()
+    }
+
     /// Returns every address of the families in use.
     pub(super) fn everywhere(&self) -> AddressSet {
         match (self.families.v4, self.families.v6) {
@@ -351,6 +395,24 @@ impl PodClasses {
             .flatten()
             .filter(|port| port.protocol == protocol && port.name.as_deref() == Some(name));
         ConnectionSet::of(protocol, ports.map(|port| port.number).collect())
+    }
+}
+
+/// Where a pod is, as far as some policy reads it.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Spot<'a> {
+    /// Which blocks its addresses are in.
+    blocks: Vec<bool>,
+    node: Option<&'a str>,
+}
+
+impl<'a> Spot<'a> {
+    fn of(pod: &'a Pod, keys: &PodKeys<'_>) -> Spot<'a> {
+        let has = |block: &AddressSet| pod.addresses.iter().any(|one| block.contains(*one));
+        Spot {
+            blocks: keys.blocks.iter().map(has).collect(),
+            node: pod.node.as_deref().filter(|_| keys.nodes),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod sound;
 mod tests;
 mod tight;
 
+use super::policy_ref::PolicyRef;
 use super::rules::Names;
 use super::tables::Tables;
 use super::{ClassId, EvaluateError, Evaluation, HostNetwork};
@@ -14,6 +15,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg_graph::Requirement;
 use nanoseg_inventory::{Inventory, WorkloadId};
 use nanoseg_net::{AddressSet, ConnectionSet, Direction};
+use nanoseg_policy_kinds::OtherKindPolicy;
 use required::Required;
 use rustc_hash::FxHashMap;
 use serde::Serialize;
@@ -225,7 +227,9 @@ impl Evaluation {
 pub struct PolicySets<'a> {
     /// The policies that are to be proven.
     pub generated: &'a [NetworkPolicy],
-    /// The policies that somebody else manages in the cluster.
+    /// Policies of other kinds that are to be proven.
+    pub generated_others: &'a [OtherKindPolicy],
+    /// The policies that somebody else manages in the cluster. Those of other kinds are part of the inventory.
     pub existing: &'a [NetworkPolicy],
 }
 
@@ -234,7 +238,7 @@ impl<'a> PolicySets<'a> {
     pub fn only(generated: &'a [NetworkPolicy]) -> PolicySets<'a> {
         PolicySets {
             generated,
-            existing: &[],
+            ..PolicySets::default()
         }
     }
 }
@@ -296,15 +300,21 @@ pub fn prove_each_way(
 ) -> Result<Proof, EvaluateError> {
     let PolicySets {
         generated,
+        generated_others,
         existing,
     } = sets;
-    let policies = generated.iter().chain(existing);
+    let network = generated.iter().map(PolicyRef::from);
+    let others = generated_others.iter().map(PolicyRef::from);
+    let policies = network.chain(others);
+    let policies = policies.chain(existing.iter().map(PolicyRef::from));
+    let is_own = |source: u32| (source as usize) < generated.len() + generated_others.len();
     let mut evaluation = Evaluation::new(inventory, policies, HostNetwork::Exact)?;
     let mut proof = Proof {
         requirements: requirements.len(),
         ..Proof::default()
     };
-    let own = evaluation.policies.iter().take(generated.len());
+    let own = evaluation.policies.iter();
+    let own = own.filter(|policy| is_own(policy.source));
     let own: BTreeSet<String> = own.map(|policy| policy.name.clone()).collect();
     for (index, requirement) in requirements.iter().enumerate() {
         let blocked = sound::blocked(&evaluation, index, requirement);
@@ -317,18 +327,20 @@ pub fn prove_each_way(
     }
     let Evaluation {
         pod_classes,
+        tiers,
         policies,
         names,
         tables,
     } = &mut evaluation;
     let required = Required::build(requirements, pod_classes, &mut names.pool);
-    let alone = (!existing.is_empty()).then(|| {
-        Tables::build(pod_classes, policies, names, |index| {
-            index < generated.len()
-        })
+    let is_alone = policies.iter().all(|policy| is_own(policy.source));
+    let alone = (!is_alone).then(|| {
+        let all = (&*tiers, policies.as_slice());
+        Tables::build(pod_classes, all, names, is_own)
     });
     let mut existing_at: FxHashMap<ClassId, Vec<usize>> = FxHashMap::default();
-    for (index, policy) in policies.iter().enumerate().skip(generated.len()) {
+    let existing = policies.iter().enumerate();
+    for (index, policy) in existing.filter(|(_, policy)| !is_own(policy.source)) {
         for class in &policy.selected {
             existing_at.entry(*class).or_default().push(index);
         }

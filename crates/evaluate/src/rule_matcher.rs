@@ -45,38 +45,51 @@ impl<'a> RuleMatcher<'a> {
             .filter(move |(_, policy)| policy.rules(direction).is_some())
     }
 
-    /// Returns true if a rule of a policy that selects `class` allows some connection of `part` with some pod or
+    /// Returns true if a rule of a policy that selects `class` matches some connection of `part` with some pod or
     /// address of the other end.
-    pub fn allows_some(
+    pub fn matches_some(
+        &self,
+        rule: &Rule,
+        end: (ClassId, Direction),
+        far: &RulePeer,
+        part: &ConnectionSet,
+    ) -> bool {
+        let connections = self.evaluation.matched(rule, end, far);
+        !connections.intersection(part).is_empty()
+    }
+}
+
+impl Evaluation {
+    /// Returns the connections that a rule of a policy that selects `class` matches with some pod or address of the other
+    /// end.
+    pub(super) fn matched(
         &self,
         rule: &Rule,
         (class, direction): (ClassId, Direction),
         far: &RulePeer,
-        part: &ConnectionSet,
-    ) -> bool {
-        let evaluation = self.evaluation;
+    ) -> ConnectionSet {
         let in_blocks = |addresses: &AddressSet| {
-            let mut blocks = rule.addresses.iter();
+            let near = self.pod_classes.near_addresses(class, rule.nodes);
+            let mut blocks = rule.addresses.iter().chain([&near]);
             blocks.any(|block| !block.intersection(addresses).is_empty())
         };
         let (named, peer) = match far {
             RulePeer::Addresses(addresses) => (in_blocks(addresses), None),
-            RulePeer::Class(peer) if evaluation.class(*peer).host_network => {
-                let pods = evaluation.class(*peer).pods.iter();
-                let pods = pods.filter_map(|pod| evaluation.pod_classes.pods.get(*pod));
+            RulePeer::Class(peer) if self.class(*peer).host_network => {
+                let pods = self.class(*peer).pods.iter();
+                let pods = pods.filter_map(|pod| self.pod_classes.pods.get(*pod));
                 let addresses = pods.flat_map(|pod| pod.addresses.iter().copied());
                 (in_blocks(&addresses.collect()), None)
             }
-            RulePeer::Class(peer) => (evaluation.names_class(rule, *peer), Some(*peer)),
+            RulePeer::Class(peer) => (self.names_class(rule, *peer), Some(*peer)),
         };
         if !named && !rule.everyone {
-            return false;
+            return ConnectionSet::default();
         }
         let server = match direction {
             Direction::Ingress => Some(class),
             Direction::Egress => peer,
         };
-        let connections = evaluation.ports_of(rule, server);
-        !connections.intersection(part).is_empty()
+        self.ports_of(rule, server)
     }
 }

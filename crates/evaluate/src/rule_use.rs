@@ -1,8 +1,9 @@
 //! The rules that observed traffic used. A rule that nothing used can be removed without blocking anything that
 //! was observed.
 
-use super::explain::RuleRef;
 use super::rule_matcher::{RuleMatcher, RulePeer};
+use super::rule_ref::RuleRef;
+use super::rule_terms::Action;
 use super::{ClassId, Evaluation};
 use nanoseg_graph::{End, Requirement};
 use nanoseg_net::{AddressSet, ConnectionSet, Direction};
@@ -18,7 +19,7 @@ pub struct RuleUse {
     pub edges: BTreeSet<usize>,
 }
 
-/// Returns all rules of all policies of `evaluation`, in the order of the policies, each with the edges of the
+/// Returns all rules that allow, of all policies of `evaluation`, in the order of the policies, each with the edges of the
 /// requirements that it allows. If two rules allow the same traffic, both are used.
 pub fn rule_use(evaluation: &Evaluation, requirements: &[Requirement]) -> Vec<RuleUse> {
     let mut uses = Uses {
@@ -33,14 +34,12 @@ pub fn rule_use(evaluation: &Evaluation, requirements: &[Requirement]) -> Vec<Ru
     for (index, policy) in evaluation.policies.iter().enumerate() {
         for direction in [Direction::Ingress, Direction::Egress] {
             let rules = policy.rules(direction).unwrap_or_default();
-            for place in 0..rules.len() {
+            let allowing = rules.iter().enumerate();
+            let allowing = allowing.filter(|(_, rule)| rule.action == Action::Allow);
+            for (place, _) in allowing {
                 let key = (index, direction, place);
                 all.push(RuleUse {
-                    rule: RuleRef {
-                        policy: policy.name.clone(),
-                        direction,
-                        index: place,
-                    },
+                    rule: policy.rule_ref(direction, place),
                     edges: uses.found.remove(&key).unwrap_or_default(),
                 });
             }
@@ -99,7 +98,7 @@ impl Uses<'_> {
             for (place, rule) in rules.iter().enumerate() {
                 if self
                     .matcher
-                    .allows_some(rule, (class, direction), far, part)
+                    .matches_some(rule, (class, direction), far, part)
                 {
                     let edges = self.found.entry((index, direction, place)).or_default();
                     edges.insert(edge);

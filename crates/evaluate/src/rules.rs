@@ -3,6 +3,8 @@
 
 use super::connection_set_pool::{ConnectionSetPool, SetId};
 use super::pod_classes::{ClassId, PodClasses};
+use super::rule_ref::RuleRef;
+use super::rule_terms::{Action, NearNodes, Place};
 use super::selector::{Selector, Symbols, keys, parse_selector};
 use ipnet::IpNet;
 use k8s_openapi::api::networking::v1::{
@@ -49,19 +51,31 @@ pub(super) struct Rule {
     pub everyone: bool,
     pub pods: Vec<PodsId>,
     pub addresses: Vec<AddressSet>,
+    pub nodes: NearNodes,
     pub ports: PortsId,
+    pub action: Action,
+    /// Its path, where it is not `spec.ingress[…]` or `spec.egress[…]` with its index in the list.
+    pub field: Option<String>,
 }
 
 /// A resolved policy.
 #[derive(Debug)]
 pub(super) struct Policy {
-    /// `namespace/name`.
+    /// `namespace/name`, with the kind before it for other kinds than NetworkPolicy.
     pub name: String,
+    /// The index of the policy among those that were given.
+    pub source: u32,
     pub selected: Vec<ClassId>,
-    ingress: Option<Vec<Rule>>,
-    egress: Option<Vec<Rule>>,
+    pub ingress: Option<Vec<Rule>>,
+    pub egress: Option<Vec<Rule>>,
     /// Is true if the ingress rules have named ports, so that they depend on the selected pod's own ports.
     pub named_ingress: bool,
+    /// Is true if some rule matches the node of the selected pod, or all nodes but this one.
+    pub near_nodes: bool,
+    pub place: Place,
+    /// Whether pods that it selects are closed to what no rule allows, for ingress and for egress. A policy without
+    /// rules in a direction closes nothing in it.
+    pub closes: [bool; 2],
 }
 
 impl Policy {
@@ -70,6 +84,33 @@ impl Policy {
         match direction {
             Direction::Ingress => self.ingress.as_deref(),
             Direction::Egress => self.egress.as_deref(),
+        }
+    }
+
+    /// Returns true if pods that it selects are closed in one direction to what no rule allows.
+    pub fn closes(&self, direction: Direction) -> bool {
+        let [ingress, egress] = self.closes;
+        match direction {
+            Direction::Ingress => ingress,
+            Direction::Egress => egress,
+        }
+    }
+
+    /// Returns true if it closes pods, and not only what a rule of it denies.
+    pub fn closes_all(&self, direction: Direction) -> bool {
+        let rules = self.rules(direction).unwrap_or_default();
+        let denies = rules.iter().any(|rule| rule.action != Action::Allow);
+        self.closes(direction) && !denies
+    }
+
+    /// Returns the name and path of a rule, by its index in [`Policy::rules`].
+    pub fn rule_ref(&self, direction: Direction, index: usize) -> RuleRef {
+        let rule = self.rules(direction).and_then(|rules| rules.get(index));
+        RuleRef {
+            policy: self.name.clone(),
+            direction,
+            index,
+            field: rule.and_then(|rule| rule.field.clone()),
         }
     }
 }
@@ -94,7 +135,7 @@ impl Names {
         &self.ports[id.0 as usize]
     }
 
-    fn intern_pods(&mut self, classes: Vec<ClassId>) -> PodsId {
+    pub fn intern_pods(&mut self, classes: Vec<ClassId>) -> PodsId {
         if let Some(id) = self.pod_ids.get(&classes) {
             return *id;
         }
@@ -104,7 +145,7 @@ impl Names {
         id
     }
 
-    fn intern_ports(&mut self, ports: Ports) -> PortsId {
+    pub fn intern_ports(&mut self, ports: Ports) -> PortsId {
         if let Some(id) = self.port_ids.get(&ports) {
             return *id;
         }
@@ -172,6 +213,7 @@ pub(super) fn pod_label_keys<'a>(
 /// Returns an error if the API server would refuse the policy.
 pub(super) fn parse_policy(
     policy: &NetworkPolicy,
+    (place, source): (Place, u32),
     pod_classes: &PodClasses,
     names: &mut Names,
     symbols: &mut Symbols,
@@ -188,6 +230,8 @@ pub(super) fn parse_policy(
     );
     let mut reader = Reader {
         namespace,
+        place,
+        source,
         pod_classes,
         names,
         symbols,
@@ -206,6 +250,8 @@ pub(super) type Problem = (String, String);
 
 struct Reader<'a> {
     namespace: &'a str,
+    place: Place,
+    source: u32,
     pod_classes: &'a PodClasses,
     names: &'a mut Names,
     symbols: &'a mut Symbols,
@@ -240,8 +286,12 @@ impl Reader<'_> {
         let named = |rule: &Rule| !self.names.ports(rule.ports).named.is_empty();
         Ok(Policy {
             name,
+            source: self.source,
             selected,
             named_ingress: ingress.iter().any(named),
+            near_nodes: false,
+            place: self.place,
+            closes: [types.0, types.1],
             ingress: types.0.then_some(ingress),
             egress: types.1.then_some(egress),
         })
@@ -259,7 +309,10 @@ impl Reader<'_> {
             everyone,
             pods: Vec::new(),
             addresses: Vec::new(),
+            nodes: NearNodes::default(),
             ports,
+            action: Action::Allow,
+            field: None,
         };
         for (index, peer) in peers.iter().enumerate() {
             self.peer(peer, &mut rule)

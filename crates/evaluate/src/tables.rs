@@ -3,35 +3,16 @@
 use super::address_map::AddressMap;
 use super::connection_set_pool::SetId;
 use super::pod_classes::{ClassId, PodClasses};
+use super::rule_terms::Action;
 use super::rules::{Names, PodsId, Policy, PortsId, Rule};
+use super::staged_table::staged_table;
+use super::stages::Tiers;
+use super::table::Table;
 use nanoseg_net::{AddressSet, Direction};
 use rustc_hash::FxHashMap;
 use std::rc::Rc;
 
-/// What is allowed to one group of isolated classes in one direction.
-#[derive(Debug, PartialEq)]
-pub(super) struct Table {
-    /// With every pod and every address.
-    pub everyone: SetId,
-    /// With every pod that a selector can match, `everyone` included.
-    pub every_pod: SetId,
-    /// With single classes, `every_pod` included; ascending, only classes with more than `every_pod`.
-    pub pods: Vec<(ClassId, SetId)>,
-    /// With addresses, in addition to `everyone`.
-    pub addresses: AddressMap,
-}
-
-impl Table {
-    /// Returns what is allowed with a class that pod selectors can match.
-    pub fn pod(&self, class: ClassId) -> SetId {
-        match self.pods.binary_search_by_key(&class, |(class, _)| *class) {
-            Ok(index) => self.pods[index].1,
-            Err(_) => self.every_pod,
-        }
-    }
-}
-
-/// The tables of all classes for one selection of policies. A class without a table is not isolated.
+/// The tables of all classes for one selection of policies. No policy selects a class without a table.
 #[derive(Debug)]
 pub(super) struct Tables {
     tables: Vec<Table>,
@@ -40,7 +21,7 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    /// Returns the table of a class, or `None` if it is not isolated in that direction.
+    /// Returns the table of a class, or `None` if no policy selects it in that direction.
     pub fn of(&self, class: ClassId, direction: Direction) -> Option<&Table> {
         let tables = match direction {
             Direction::Ingress => &self.ingress,
@@ -49,16 +30,17 @@ impl Tables {
         tables[class.index()].and_then(|index| self.tables.get(index as usize))
     }
 
-    /// Builds the tables from the rules of the policies whose index `chosen` accepts.
+    /// Builds the tables from the rules of the policies that `chosen` accepts by their [`Policy::source`].
     pub fn build(
         pod_classes: &PodClasses,
-        policies: &[Policy],
+        (tiers, policies): (&Tiers, &[Policy]),
         names: &mut Names,
-        chosen: impl Fn(usize) -> bool,
+        chosen: impl Fn(u32) -> bool,
     ) -> Tables {
         let classes = pod_classes.classes.len();
         let mut builder = Builder {
             pod_classes,
+            tiers,
             policies,
             names,
             scratch: vec![SetId::NONE; classes],
@@ -81,6 +63,7 @@ type Expansion = Rc<[(ClassId, SetId)]>;
 
 struct Builder<'a> {
     pod_classes: &'a PodClasses,
+    tiers: &'a Tiers,
     policies: &'a [Policy],
     names: &'a mut Names,
     /// What the table under construction allows with each class, in addition to `every_pod`.
@@ -96,18 +79,19 @@ impl Builder<'_> {
     fn direction(
         &mut self,
         direction: Direction,
-        chosen: &impl Fn(usize) -> bool,
+        chosen: &impl Fn(u32) -> bool,
     ) -> Vec<Option<u32>> {
         let mut selecting: Vec<Vec<u32>> = vec![Vec::new(); self.pod_classes.classes.len()];
         for (index, policy) in self.policies.iter().enumerate() {
-            if chosen(index) && policy.rules(direction).is_some() {
+            if chosen(policy.source) && policy.rules(direction).is_some() {
                 for class in &policy.selected {
                     selecting[class.index()].push(index as u32);
                 }
             }
         }
-        let mut known: FxHashMap<(Vec<u32>, Option<u32>), u32> = FxHashMap::default();
+        let mut known: FxHashMap<(Vec<u32>, Option<u32>, Option<&str>), u32> = FxHashMap::default();
         let mut tables = Vec::with_capacity(selecting.len());
+        let pod_classes = self.pod_classes;
         for (index, policies) in selecting.into_iter().enumerate() {
             if policies.is_empty() {
                 tables.push(None);
@@ -116,9 +100,13 @@ impl Builder<'_> {
             let class = ClassId(index as u32);
             let named = |policy: &u32| self.policies[*policy as usize].named_ingress;
             let own_ports = direction == Direction::Ingress && policies.iter().any(named);
+            let near = |policy: &u32| self.policies[*policy as usize].near_nodes;
+            let own_node = pod_classes.classes[index].node.as_deref();
+            let own_node = own_node.filter(|_| policies.iter().any(near));
             let key = (
                 policies,
-                own_ports.then_some(self.pod_classes.classes[index].ports),
+                own_ports.then_some(pod_classes.classes[index].ports),
+                own_node,
             );
             let table = match known.get(&key) {
                 Some(table) => *table,
@@ -136,14 +124,22 @@ impl Builder<'_> {
     }
 
     fn table(&mut self, class: ClassId, direction: Direction, policies: &[u32]) -> Table {
+        let all = self.policies;
+        let chosen = policies.iter().map(|index| &all[*index as usize]);
+        if !self.tiers.add_up(chosen.clone(), direction) {
+            let mut chosen: Vec<&Policy> = chosen.collect();
+            chosen.sort_by_key(|policy| policy.place);
+            let end = (class, direction);
+            return staged_table(end, &chosen, self.tiers, self.pod_classes, self.names);
+        }
         let mut table = Table {
+            closed: true,
             everyone: SetId::NONE,
             every_pod: SetId::NONE,
             pods: Vec::new(),
             addresses: AddressMap::default(),
         };
         let mut blocks: FxHashMap<SetId, Vec<&AddressSet>> = FxHashMap::default();
-        let all = self.policies;
         for policy in policies.iter().map(|index| &all[*index as usize]) {
             for rule in policy.rules(direction).unwrap_or_default() {
                 let towards_addresses = match direction {
@@ -248,6 +244,12 @@ impl Builder<'_> {
     }
 }
 
+/// The rules of a policy that allow.
+fn allowing(policy: &Policy, direction: Direction) -> impl Iterator<Item = &Rule> {
+    let rules = policy.rules(direction).unwrap_or_default().iter();
+    rules.filter(|rule| rule.action == Action::Allow)
+}
+
 /// Returns what one policy alone allows `class` in `direction` with `peer`.
 pub(super) fn allowed_by_one(
     policy: &Policy,
@@ -263,7 +265,7 @@ pub(super) fn allowed_by_one(
         peer
     };
     let mut sum = SetId::NONE;
-    for rule in policy.rules(direction).unwrap_or_default() {
+    for rule in allowing(policy, direction) {
         let with = |pods: &PodsId| names.pods(*pods).binary_search(&peer).is_ok();
         if rule.everyone || rule.pods.iter().any(with) {
             let set = names.resolve(rule.ports, server, pod_classes);
@@ -283,7 +285,7 @@ pub(super) fn addresses_of_one(
     names: &Names,
 ) -> AddressMap {
     let mut map = AddressMap::default();
-    for rule in policy.rules(direction).unwrap_or_default() {
+    for rule in allowing(policy, direction) {
         let mut set = names.pool.get(names.ports(rule.ports).fixed).clone();
         if direction == Direction::Ingress {
             set = set.union(&names.named(rule.ports, class, pod_classes));
@@ -291,7 +293,8 @@ pub(super) fn addresses_of_one(
         let addresses = if rule.everyone {
             everywhere.clone()
         } else {
-            AddressSet::union_all(&rule.addresses)
+            let near = pod_classes.near_addresses(class, rule.nodes);
+            AddressSet::union_all(rule.addresses.iter().chain([&near]))
         };
         map.add(&addresses, &set);
     }

@@ -3,11 +3,13 @@
 use super::{Evaluation, HostNetwork, PeerRef};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg_inventory::{
-    ContainerPort, Inventory, Namespace, Node, Owned, Pod, Workload, WorkloadId,
+    ContainerPort, Inventory, Namespace, Node, OtherKinds, Owned, Pod, Workload, WorkloadId,
 };
 use nanoseg_net::{ConnectionSet, Protocol};
+use nanoseg_policy_kinds::{OtherKind, OtherKindPolicy};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 pub fn labels(text: &str) -> BTreeMap<String, String> {
     let pairs = text.split(',').filter(|pair| !pair.is_empty());
@@ -120,4 +122,25 @@ pub fn to_address(evaluation: &Evaluation, client: usize, server: &str) -> Conne
         PeerRef::Pod(client),
         PeerRef::Address(server.parse().unwrap()),
     )
+}
+
+/// A policy of another kind from the YAML of its object.
+pub fn other_policy(text: &str) -> OtherKindPolicy {
+    let object: serde_json::Value = serde_yaml::from_str(text).unwrap();
+    let text = |field: &str| object[field].as_str().unwrap().to_owned();
+    let group = text("apiVersion").split_once('/').unwrap().0.to_owned();
+    let kind = OtherKind::of(&text("kind"), &group).unwrap();
+    let read = OtherKindPolicy::read(kind, &object).unwrap();
+    assert_eq!(read.unknown, [""; 0]);
+    read.policy
+}
+
+/// Puts policies of other kinds in force, one YAML document each.
+pub fn in_force(inventory: &mut Inventory, text: &str) {
+    let documents = text.split("---").filter(|one| !one.trim().is_empty());
+    let policies = documents.map(other_policy).collect();
+    inventory.other_kinds = Arc::new(OtherKinds {
+        policies,
+        names: inventory.other_kinds.names.clone(),
+    });
 }

@@ -3,7 +3,7 @@
 use super::ClassId;
 use super::difference::Comparison;
 use super::evaluation::Evaluation;
-use super::explain::RuleRef;
+use super::rule_ref::RuleRef;
 use super::rules::{Policy, Rule};
 use nanoseg_net::Direction;
 
@@ -19,16 +19,13 @@ impl Comparison {
             policy.selected.is_empty() || pods.any(<[ClassId]>::is_empty)
         };
         let mut idle = Vec::new();
-        for policy in policies.iter().skip(self.split) {
+        let after = policies.iter();
+        for policy in after.filter(|policy| self.sides.is_only_after(policy.source)) {
             for direction in [Direction::Ingress, Direction::Egress] {
                 let rules = policy.rules(direction).unwrap_or_default();
                 let found = rules.iter().enumerate();
                 let found = found.filter(|(_, rule)| is_unmatched(policy, rule));
-                idle.extend(found.map(|(index, _)| RuleRef {
-                    policy: policy.name.clone(),
-                    direction,
-                    index,
-                }));
+                idle.extend(found.map(|(index, _)| policy.rule_ref(direction, index)));
             }
         }
         idle

@@ -121,7 +121,7 @@ codes! {
         "A policy that is already there allows connections that were not observed; policies add up, so they stay open."
         "Review that policy and narrow or delete it once the generated ones are applied.";
     UnjudgedPolicy "unjudged-policy" Warning
-        "Policies of other kinds are in force, such as those of Cilium, Calico or an administrator: what they deny or allow is not part of the proof."
+        "Policies are in force that nanoseg does not judge, or not all of their fields: what these deny or allow is not part of the proof."
         "Check by hand whether they deny traffic that the generated policies allow, or allow traffic beside them.";
     IpBlockCoversPods "ip-block-covers-pods" Warning
         "A policy that is already there has an ipBlock that covers pods; it was judged as outside addresses, and many network plugins let it reach pods as well."
@@ -144,6 +144,9 @@ codes! {
     NotCoveredByPlugin "not-covered-by-plugin" Warning
         "The cluster's network plugin applies no policy to some pods of the workload, or to some of their addresses: these stay open."
         "Let a Deployment, StatefulSet or DaemonSet own the pods, or use one address family; docs/plugins.md says what each plugin covers.";
+    FqdnDrift "fqdn-drift" Warning
+        "A name that a workload looks up and calls has other addresses by now, which its policy does not allow: the next connection may be blocked."
+        "Decide the proposal that adds them, or write policies that have names (nanoseg generate --dialect cilium).";
     MalformedObject "malformed-object" Error
         "An object of the cluster has a field that its kind does not have in that form: what it says is not known, and what it would change is left as it is."
         "Correct the field that the message names, or delete the object; until then nothing new is proposed in its namespace.";
@@ -189,6 +192,15 @@ codes! {
     DroppedConnections "dropped-connections" Note
         "A flow log reports that a policy dropped these connections; they were not learned."
         "If they are wanted, allow them by hand.";
+    UnseenBackends "unseen-backends" Warning
+        "A client called some of the workloads behind a Service by their own addresses, and others not: where sockets or proxies choose the backend, packets do not show that the Service was called."
+        "If the client calls the Service, observe until it has called every backend, or allow the others by hand; Cilium without kube-proxy and service meshes choose the backend before a packet leaves.";
+    MeshRedirect "mesh-redirect" Warning
+        "Connections are told at a port to which the proxy of a service mesh redirects inside of its pod; it is on no wire, so a network plugin never sees it, and a rule with it allows nothing."
+        "Observe from outside of the pods (agents, captures of the node), or give a flow log that has the port that was called.";
+    MeshEncrypted "mesh-encrypted" Note
+        "Connections go through the port of a service mesh, encrypted: a network plugin sees who calls and that port, so a policy lets these peers reach every port of the application through the mesh."
+        "Let the mesh decide about ports and requests (Istio's AuthorizationPolicy, Linkerd's Server and AuthorizationPolicy); the NetworkPolicy keeps all others away.";
     PresumedNode "presumed-node" Warning
         "Nothing in the capture or flow log tells which of these nodes it is of; both are presumed, and only directions with traffic of their own are isolated there."
         "Say it: --capture FILE@NODE or --flows FILE@NODE, with several nodes as @NODE,NODE, and @* where it is of all nodes.";
@@ -228,6 +240,9 @@ codes! {
     IncompleteSnapshot "incomplete-snapshot" Warning
         "The snapshot says itself what it lacks: kinds or namespaces that could not be read, or a time whose changes are not known."
         "Take it again with the rights of the role nanoseg-reader (docs/snapshot.md); a history, without an interruption.";
+    NamePattern "name-pattern" Note
+        "Several outside names of one domain were written as a pattern, which allows names that were not seen."
+        "Leave --name-patterns out, or raise it, to list every name.";
     MissingNamespaces "missing-namespaces" Note
         "A namespace of a pod is not in the snapshot; its labels are taken to be only kubernetes.io/metadata.name."
         "Take the snapshot with nanoseg snapshot, or add namespaces to the kubectl get that made it.";

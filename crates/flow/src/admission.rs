@@ -16,17 +16,37 @@ const AHEAD: i64 = 60;
 const LATE: i64 = 120;
 /// How long the answer of a name server may hold, in seconds.
 const LONGEST_NAME: i64 = 7 * 24 * 3600;
-/// Nodes whose times are kept. What others tell is believed for the time at which it comes.
-const MAX_NODES: usize = 1 << 16;
+/// Nodes whose times are kept, for each teller. What others tell is believed for the time at which it comes.
+const MAX_TELLERS: usize = 1 << 17;
 
-/// What each node has told already.
-#[derive(Debug, Clone, Default)]
-pub struct Admission {
-    nodes: BTreeMap<Arc<str>, Progress>,
+/// Who tells what a node saw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Teller {
+    /// The node's own agent.
+    Agent,
+    /// Hubble Relay, which the operator named (rule: relay-speaks-for-its-nodes).
+    Relay,
 }
 
-/// What a node has told, once its batches are stored ([`Admission::settle`]).
-pub type Progresses = BTreeMap<Arc<str>, Progress>;
+impl Teller {
+    /// Returns true if it has a source of this kind.
+    fn has(self, source: Source) -> bool {
+        match (self, source) {
+            (Teller::Agent, Source::Capture | Source::Conntrack | Source::Hubble) => true,
+            (Teller::Relay, Source::Hubble) => true,
+            (Teller::Agent, Source::FlowLog) | (Teller::Relay, _) => false,
+        }
+    }
+}
+
+/// What each node has told already. Agent and Relay tell of the same times, each once.
+#[derive(Debug, Clone, Default)]
+pub struct Admission {
+    nodes: Progresses,
+}
+
+/// What was told of a node, once its batches are stored ([`Admission::settle`]).
+pub type Progresses = BTreeMap<(Arc<str>, Teller), Progress>;
 
 /// How far a node has told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,16 +70,20 @@ struct Times {
 }
 
 impl Admission {
-    /// From when each node's agent observed, as the store has it.
+    /// From when each node was observed, as the store has it: it does not tell by whom, so each teller is taken to have
+    /// told all of it.
     pub fn new(views: &BTreeMap<Arc<str>, TimeSpans>) -> Admission {
-        let nodes = views.iter().filter_map(|(node, times)| {
-            let (first, until) = times.range()?;
-            let last = (first, until);
-            Some((node.clone(), Progress { until, last }))
-        });
-        Admission {
-            nodes: nodes.collect(),
+        let mut nodes = Progresses::new();
+        for (node, times) in views {
+            let Some(last) = times.range() else {
+                continue;
+            };
+            let until = last.1;
+            for teller in [Teller::Agent, Teller::Relay] {
+                nodes.insert((node.clone(), teller), Progress { until, last });
+            }
         }
+        Admission { nodes }
     }
 
     /// Takes out of a batch what its agent may not tell, and counts it as lost. Each record gets the receiver's time.
@@ -67,13 +91,12 @@ impl Admission {
     pub fn admit(
         &self,
         mut batch: FlowBatch,
+        teller: Teller,
         received: Timestamp,
         done: &mut Progresses,
     ) -> FlowBatch {
-        let known = done
-            .get(&batch.node)
-            .or_else(|| self.nodes.get(&batch.node))
-            .copied();
+        let who = (batch.node.clone(), teller);
+        let known = done.get(&who).or_else(|| self.nodes.get(&who)).copied();
         let mut times = Times {
             received,
             earliest: received.plus_secs(-SPOOL_REACH),
@@ -92,7 +115,7 @@ impl Admission {
             outcome.is_ok()
         };
         seen.records
-            .retain_mut(|(source, record)| keep(times.admit_record(*source, record)));
+            .retain_mut(|(source, record)| keep(times.admit_record(teller, *source, record)));
         seen.scans.retain_mut(|scan| keep(times.admit_scan(scan)));
         seen.names
             .retain_mut(|(_, entry)| keep(times.admit_name(entry)));
@@ -101,14 +124,14 @@ impl Admission {
         for (loss, count) in refused {
             seen.lose(loss, count);
         }
-        let is_known = known.is_some() || self.nodes.len() + done.len() < MAX_NODES;
+        let is_known = known.is_some() || self.nodes.len() + done.len() < MAX_TELLERS;
         if batch.span.0 <= batch.span.1 && is_known {
             let until = known.map_or(batch.span.1, |known| known.until.max(batch.span.1));
             let progress = Progress {
                 until,
                 last: batch.span,
             };
-            done.insert(batch.node.clone(), progress);
+            done.insert(who, progress);
         }
         batch
     }
@@ -135,10 +158,14 @@ fn begin(
 }
 
 impl Times {
-    fn admit_record(&self, source: Source, record: &mut FlowRecord) -> Result<(), Loss> {
-        match source {
-            Source::Capture | Source::Conntrack => {}
-            Source::Hubble | Source::FlowLog => return Err(Loss::SourceRefused),
+    fn admit_record(
+        &self,
+        teller: Teller,
+        source: Source,
+        record: &mut FlowRecord,
+    ) -> Result<(), Loss> {
+        if !teller.has(source) {
+            return Err(Loss::SourceRefused);
         }
         let is_named = |address: IpAddr| super::is_stand_in(address);
         if record.labels.is_some() || is_named(record.client) || is_named(record.server) {

@@ -2,7 +2,7 @@
 //! The rest is set aside before records are put together: it is no edge and teaches nothing.
 
 use super::silence::{Silence, Views, silence_of};
-use super::{FlowRecord, Listeners, Observed, Observers};
+use super::{FlowRecord, Listeners, Observed, Observers, Verdict};
 use nanoseg_net::{Protocol, Timestamp};
 use rustc_hash::FxHashSet;
 use std::collections::{BTreeMap, BTreeSet};
@@ -82,11 +82,14 @@ pub(super) fn set_aside(
             let mut ends = all_ends(&seen.record);
             ends.any(|ends| told_by_owners.contains(&(owner.clone(), ends)))
         };
-        let may_be_told = |owner: &Arc<str>| {
-            let silence = silence_of(owner, times, views, now.unwrap_or(times.1));
-            silence == Silence::UnderWay
-        };
-        if !owners.iter().any(is_told) && !owners.iter().any(may_be_told) {
+        let silence = |owner: &Arc<str>| silence_of(owner, times, views, now.unwrap_or(times.1));
+        let may_be_told = owners.iter().any(|one| silence(one) == Silence::UnderWay);
+        // Of a node that is down, a switch floods to all others what is sent to it, and nobody answers.
+        let is_flooded = !is_answered(&seen.record)
+            && owners
+                .iter()
+                .all(|one| silence(one) == Silence::NotObserved);
+        if !owners.iter().any(is_told) && !may_be_told && !is_flooded {
             let node = seen.observer.node.clone();
             out_of_bounds.entry(node).or_default().note(&seen.record);
         }
@@ -100,6 +103,13 @@ pub fn standing(node: &str, record: &FlowRecord, listeners: &impl Listeners) -> 
         return Standing::Own;
     }
     listeners.standing(node, record)
+}
+
+fn is_answered(record: &FlowRecord) -> bool {
+    match record.verdict {
+        Verdict::Established | Verdict::Refused | Verdict::Dropped => true,
+        Verdict::OneWay | Verdict::Unanswered => false,
+    }
 }
 
 /// The connections that owners of foreign ends told of, among those in question.
@@ -118,13 +128,17 @@ fn told_by(
     told.filter(|(_, ends)| questions.contains(ends)).collect()
 }
 
-/// As it arrived, as it was called, and the other way round where nothing shows who opened it.
+/// As it arrived and as it was called, by the client's own address and by the one in whose place it was seen, and the other
+/// way round where nothing shows who opened it. A node before the translation and one after it tell of different ends.
 fn all_ends(record: &FlowRecord) -> impl Iterator<Item = Ends> + use<> {
     let (client, server, protocol) = (record.client, record.server, record.protocol);
-    let arrived = (client, SocketAddr::new(server, record.port), protocol);
-    let called = record.via.map(|via| (client, via, protocol));
+    let arrived = SocketAddr::new(server, record.port);
+    let (called, seen_as) = (record.via, record.seen_as);
     let turned = record
         .client_port
         .map(|port| (server, SocketAddr::new(client, port), protocol));
-    [Some(arrived), called, turned].into_iter().flatten()
+    let servers = move || [Some(arrived), called].into_iter().flatten();
+    let clients = [Some(client), seen_as].into_iter().flatten();
+    let pairs = clients.flat_map(move |client| servers().map(move |to| (client, to, protocol)));
+    pairs.chain(turned)
 }

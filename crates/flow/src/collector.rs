@@ -13,6 +13,8 @@ pub struct CollectorLimits {
     pub max_records: usize,
     /// Failed targets recorded one by one, per client; more are summed up.
     pub max_failed_targets: usize,
+    /// Edges remembered as known to the receiver, 16 bytes each.
+    pub max_known_edges: usize,
 }
 
 impl Default for CollectorLimits {
@@ -21,12 +23,11 @@ impl Default for CollectorLimits {
         CollectorLimits {
             max_records: 1 << 16,
             max_failed_targets: 256,
+            max_known_edges: 1 << 16,
         }
     }
 }
 
-/// Edges remembered as known to the receiver, 16 bytes each.
-const MAX_KNOWN_EDGES: usize = 1 << 16;
 /// How long failed targets of a client are counted together, in nanoseconds.
 const FAILURE_PERIOD: i64 = 600 * SECOND;
 
@@ -102,6 +103,11 @@ impl Collector {
         self.records.len() >= self.limits.max_records / 8 * 7
     }
 
+    /// The number of records to take.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
     /// Returns true if there is nothing to take.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty() && self.losses.is_empty()
@@ -137,7 +143,7 @@ impl ConnectionSink for Collector {
             connection.verdict,
         );
         if !self.known_edges.contains(&edge) {
-            if self.known_edges.len() >= MAX_KNOWN_EDGES {
+            if self.known_edges.len() >= self.limits.max_known_edges {
                 self.known_edges.clear();
             }
             self.known_edges.insert(edge);

@@ -194,6 +194,22 @@ impl NameTable {
             .unwrap_or_default()
     }
 
+    /// Names that `client` itself was told for `address`, before or at `at`; `trust` tells which entries are believed.
+    /// Answers to others do not count: who calls an address that it never looked up has it from elsewhere.
+    pub fn looked_up(
+        &self,
+        address: IpAddr,
+        client: IpAddr,
+        at: Timestamp,
+        trust: impl Fn(&NameEntry) -> NameTrust,
+    ) -> BTreeSet<&str> {
+        let entries = self.entries.get(&address).into_iter().flatten();
+        let own = entries.filter(|entry| entry.client == client && entry.from <= at);
+        own.filter(|entry| trust(entry) != NameTrust::None)
+            .map(|entry| &*entry.name)
+            .collect()
+    }
+
     /// The entries of these addresses only.
     pub fn only(&self, addresses: impl IntoIterator<Item = IpAddr>) -> NameTable {
         let mut some = NameTable::default();

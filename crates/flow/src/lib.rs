@@ -56,7 +56,7 @@ mod told;
 
 pub use activity_windows::ActivityWindows;
 pub use address_bound::{AddressBound, UNBOUNDED_RECORDS};
-pub use admission::{Admission, Progress, Progresses};
+pub use admission::{Admission, Progress, Progresses, Teller};
 pub use aggregate::{Aggregate, Applied, SequenceSet};
 pub use batch_id::BatchId;
 pub use bounds::{OutOfBounds, Standing, standing};

@@ -3,6 +3,7 @@
 mod departed;
 mod dns_servers;
 mod peer_label;
+mod redirect;
 mod resolvers;
 mod servers;
 mod tables;
@@ -15,6 +16,7 @@ use dns_servers::DNS_PORT;
 use nanoseg_flow::{FlowRecord, PeerLabel};
 use nanoseg_inventory::{Inventory, Owner, Service, ServicePort, may_be_of_cluster};
 use nanoseg_net::{Protocol, Timestamp};
+use redirect::redirected_inside;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
@@ -123,8 +125,7 @@ impl<'a> Attribution<'a> {
     pub fn attribute(&self, record: &FlowRecord) -> Attributed<'a> {
         let at = record.first;
         let (client, client_addresses) = self.client_of(record);
-        let called = record.via.map(|via| (via.ip(), via.port()));
-        let arrived = (record.server, record.port);
+        let (called, arrived) = self.places(record);
         // Two legs of one connection may come in either order where two nodes' clocks differ.
         let is_claimed = called.is_none() && self.is_claimed_by_others(client, record.server, at);
         let service_at = |(address, port)| self.service_at(address, port, record.protocol, at);
@@ -179,6 +180,18 @@ impl<'a> Attribution<'a> {
             host_port: host_port.map(|(_, port)| port),
             is_orphan,
         }
+    }
+
+    /// What the client called, where that was translated, and where it arrived. What a pod takes to another of its own
+    /// ports arrived at the port that was called (rule: mesh-port-is-what-the-plugin-sees).
+    fn places(&self, record: &FlowRecord) -> (Option<(IpAddr, u16)>, (IpAddr, u16)) {
+        if let Some(called) = redirected_inside(record)
+            && let Owner::Pod(_) = self.inventory.resolve(record.server, record.first)
+        {
+            return (None, (called.ip(), called.port()));
+        }
+        let called = record.via.map(|via| (via.ip(), via.port()));
+        (called, (record.server, record.port))
     }
 
     /// The client of a record, and the addresses from which such a client may come.

@@ -190,6 +190,7 @@ impl RawGraph {
             if let Some(reason) = add_record(&mut edges_by_key, &record, &attributed, attribution) {
                 *skipped.entry(reason).or_default() += record.connections;
             }
+            note_lookups(&mut edges_by_key, &record, &attributed, seen, attribution);
         }
         RawGraph {
             edges: settle_all(edges_by_key, attribution),
@@ -260,6 +261,31 @@ fn note_names(
             .or_default()
             .extend(found.into_iter().map(str::to_owned));
     }
+}
+
+/// Notes on the edge to an outside server the names under which the client itself had looked it up, if it answered
+/// (rule: names-that-the-client-asked-for).
+fn note_lookups(
+    edges_by_key: &mut EdgesByKey,
+    record: &FlowRecord,
+    attributed: &Attributed<'_>,
+    seen: &FlowResult,
+    attribution: &Attribution<'_>,
+) {
+    let server = PeerKey::Outside(record.server);
+    let called = attributed.targets.iter().find(|one| one.peer == server);
+    let answered = matches!(record.verdict, Verdict::Established | Verdict::OneWay);
+    let Some(target) = called.filter(|_| answered) else {
+        return;
+    };
+    let key = (attributed.client, server, record.protocol, target.port);
+    let Some(edge) = edges_by_key.get_mut(&key) else {
+        return;
+    };
+    let trust = |entry: &_| attribution.name_trust(entry);
+    let names = &seen.names;
+    let found = names.looked_up(record.server, record.client, record.last, trust);
+    edge.note_names(found.into_iter().map(str::to_owned));
 }
 
 /// Traffic to which no NetworkPolicy applies.

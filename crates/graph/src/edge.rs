@@ -76,6 +76,10 @@ pub struct Edge {
     /// The clients that had a conversation, by address: the first [`Edge::MAX_CLIENTS`] in order of address.
     #[serde(skip)]
     pub clients: BTreeSet<IpAddr>,
+    /// The names under which the client itself had looked up the outside server that it called: the first
+    /// [`Edge::MAX_NAMES`] in order (rule: names-that-the-client-asked-for).
+    #[serde(skip)]
+    pub looked_up: BTreeSet<String>,
     /// The Services through which it was called, `namespace/name:port`.
     pub services: BTreeSet<String>,
     /// The Service ports of those, for plugins that enforce before translation (rule: service-port-before-translation).
@@ -121,6 +125,9 @@ impl Edge {
     /// How many clients are told apart: whether one pod used it or several counts, not how many hundred.
     pub const MAX_CLIENTS: usize = 8;
 
+    /// How many names of an outside server are kept: one address of a content network has hundreds.
+    pub const MAX_NAMES: usize = 16;
+
     /// An edge that nothing has been seen of yet.
     pub fn new(protocol: Protocol, port: u16) -> Self {
         Edge {
@@ -135,6 +142,7 @@ impl Edge {
             last: None,
             windows: ActivityWindows::default(),
             clients: BTreeSet::new(),
+            looked_up: BTreeSet::new(),
             services: BTreeSet::new(),
             service_ports: BTreeSet::new(),
             node_ports: BTreeSet::new(),
@@ -167,6 +175,7 @@ impl Edge {
         self.last = self.last.max(other.last);
         self.windows.merge(&other.windows);
         self.note_clients(&other.clients);
+        self.note_names(other.looked_up.iter().cloned());
         self.services.extend(other.services.iter().cloned());
         self.service_ports.extend(&other.service_ports);
         self.node_ports.extend(&other.node_ports);
@@ -199,6 +208,8 @@ impl Edge {
         other.verdicts.iter().all(repeats)
             && (self.lesson == Lesson::Learned || !may_teach)
             && other.services.is_subset(&self.services)
+            && (other.looked_up.is_subset(&self.looked_up)
+                || self.looked_up.len() >= Edge::MAX_NAMES)
             && other.service_ports.is_subset(&self.service_ports)
             && other.node_ports.is_subset(&self.node_ports)
             && other.enforced_from.is_subset(&self.enforced_from)
@@ -247,6 +258,14 @@ impl Edge {
         self.clients.extend(clients);
         while self.clients.len() > Edge::MAX_CLIENTS {
             self.clients.pop_last();
+        }
+    }
+
+    /// Adds names that the client had looked up, up to the bound.
+    pub(super) fn note_names(&mut self, names: impl IntoIterator<Item = String>) {
+        self.looked_up.extend(names);
+        while self.looked_up.len() > Edge::MAX_NAMES {
+            self.looked_up.pop_last();
         }
     }
 

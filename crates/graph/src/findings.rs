@@ -2,8 +2,11 @@
 
 use super::attribute::Attribution;
 use super::edge::{Edge, Lesson};
+use super::listing::{SAMPLES, list};
+use super::mesh;
 use super::public_entry::{PublicEntryChoice, public_entries, public_entry_findings};
 use super::service_gaps::missing_services;
+use super::unseen_backends;
 use super::{Graph, Peer, Unattributed, UnattributedReason};
 use nanoseg_finding::{Code, Finding};
 use nanoseg_flow::{OtherKind, OtherTraffic, OutOfBounds, Verdict};
@@ -13,8 +16,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// How many examples a finding carries.
-pub(super) const SAMPLES: usize = 5;
 /// Cloud metadata services: AWS, GCP, Azure and others share the first; the second is AWS over IPv6.
 pub const METADATA: [&str; 2] = ["169.254.169.254", "fd00:ec2::254"];
 
@@ -26,6 +27,7 @@ pub(super) fn findings(graph: &Graph, inventory: &Inventory) -> Vec<Finding> {
         findings.retain(|finding| finding.code != Code::UnknownPod);
     }
     findings.extend(host_network(inventory));
+    findings.extend(unseen_backends::findings(graph, inventory));
     findings
 }
 
@@ -58,6 +60,7 @@ pub(super) fn of_edges(graph: &Graph, inventory: &Inventory) -> Vec<Finding> {
     findings.extend(failed(&edges));
     findings.extend(egress(graph, &edges));
     findings.extend(crossings(&edges));
+    findings.extend(mesh::findings(&edges, inventory));
     findings.extend(public_entry_findings(
         &public_entries(graph),
         PublicEntryChoice::Seen,
@@ -357,17 +360,5 @@ pub fn is_private(address: IpAddr) -> bool {
             a.is_private() || a.is_link_local() || a.is_loopback() || shared
         }
         IpAddr::V6(a) => a.is_unique_local() || a.is_unicast_link_local() || a.is_loopback(),
-    }
-}
-
-/// `a, b, c and 4 more`.
-pub(super) fn list(items: &BTreeSet<String>) -> String {
-    let shown: Vec<&str> = items.iter().take(SAMPLES).map(String::as_str).collect();
-    let rest = items.len() - shown.len();
-    let shown = shown.join(", ");
-    if rest == 0 {
-        shown
-    } else {
-        format!("{shown} and {rest} more")
     }
 }

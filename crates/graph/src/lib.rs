@@ -13,6 +13,8 @@
 
 mod attribute;
 mod build;
+mod dns_drift;
+mod dns_evidence;
 mod edge;
 mod edge_key;
 mod end_nodes;
@@ -25,8 +27,10 @@ mod inventory_listeners;
 mod learning;
 mod learning_progress;
 mod lesson;
+mod listing;
 mod lookups;
 mod masquerade;
+mod mesh;
 mod open_directions;
 mod outside_blocks;
 mod peer;
@@ -43,9 +47,14 @@ pub mod testing;
 mod tests;
 mod unattributed;
 mod unguarded;
+mod unseen_backends;
 mod vantage;
 
 pub use build::{Built, GraphOptions, build, build_after, build_attempts};
+pub use dns_drift::{
+    DRIFT_BATCH, MAX_DRIFT_PER_NAME, MAX_DRIFT_PER_WORKLOAD, NameDrift, NameDrifts,
+};
+pub use dns_evidence::DnsEvidence;
 pub use edge::{Edge, Evidence, Lesson};
 pub use edge_key::EdgeKey;
 pub use findings::{METADATA, is_private};

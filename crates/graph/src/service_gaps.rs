@@ -1,7 +1,7 @@
 //! Calls of Services of which the snapshot does not say what stands behind them, or that it lacks.
 
 use super::attribute::{Attributed, Attribution};
-use super::findings::{SAMPLES, list};
+use super::listing::{SAMPLES, list};
 use super::{Edge, Peer, Unattributed, UnattributedReason};
 use nanoseg_finding::{Code, Finding};
 use nanoseg_flow::{FlowRecord, Verdict};

@@ -30,6 +30,8 @@ struct Parts {
     told: Option<Told>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     clients: BTreeSet<IpAddr>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    looked_up: BTreeSet<String>,
 }
 
 impl From<StoredEdge> for Parts {
@@ -43,6 +45,7 @@ impl From<StoredEdge> for Parts {
             sightings: edge.sightings.clone(),
             told: edge.told,
             clients: edge.clients.clone(),
+            looked_up: edge.looked_up.clone(),
             edge,
         }
     }
@@ -70,6 +73,7 @@ impl TryFrom<Parts> for StoredEdge {
             tally: parts.tally,
             sightings: parts.sightings,
             clients: parts.clients.into_iter().take(Edge::MAX_CLIENTS).collect(),
+            looked_up: parts.looked_up.into_iter().take(Edge::MAX_NAMES).collect(),
             told: parts.told.or_else(|| own_times(&parts.edge)),
             ..parts.edge
         }))

@@ -6,6 +6,7 @@ mod foreign_endpoints;
 mod history;
 mod learning;
 mod lookups;
+mod mesh;
 mod observers;
 mod peer_labels;
 mod resolvers;

@@ -16,7 +16,9 @@ use super::ranges::{declared_service_ranges, kubernetes_addresses, pod_ranges, s
 use super::service_endpoints::{EndpointIndex, KUBERNETES};
 use super::services::{is_kubernetes, made_kubernetes_service, read_services};
 use super::told_addresses;
-use super::{AddressBook, Inventory, Namespace, Objects, Pod, Service, Workload, WorkloadId};
+use super::{
+    AddressBook, Inventory, Namespace, Objects, OtherKinds, Pod, Service, Workload, WorkloadId,
+};
 use crate::kubernetes as core;
 use k8s_openapi::Metadata;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -25,6 +27,7 @@ use nanoseg_finding::{Code, Finding};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// The label of policies that nanoseg wrote.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "nanoseg");
@@ -112,6 +115,7 @@ impl Inventory {
             namespaces,
             told_addresses: told,
             addresses,
+            other_kinds: Arc::new(OtherKinds::of(&objects.other_kinds)),
         };
         findings.extend(forged(&inventory));
         (inventory, findings)

@@ -1,10 +1,15 @@
 //! The inventory itself: the indices over everything a snapshot held.
 
-use super::{AddressBook, Namespace, Node, Pod, Service, ToldAddresses, Workload, WorkloadId};
+use super::{
+    AddressBook, Namespace, Node, OtherKinds, Pod, Service, ToldAddresses, Workload, WorkloadId,
+};
 use nanoseg_plugin::{ClusterPlugin, Profile};
+use nanoseg_policy_kinds::OtherKindPolicy;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 /// The range of node ports where nothing says another one (`--service-node-port-range`).
 const NODE_PORTS: RangeInclusive<u16> = 30_000..=32_767;
@@ -39,6 +44,8 @@ pub struct Inventory {
     pub told_addresses: ToldAddresses,
     /// Who owns an address at a time.
     pub addresses: AddressBook,
+    /// The policies of other kinds that are in force.
+    pub other_kinds: Arc<OtherKinds>,
 }
 
 impl Inventory {
@@ -59,6 +66,39 @@ impl Inventory {
         let from = self.workloads.range(first..);
         from.map(|(_, workload)| workload)
             .take_while(move |workload| workload.id.namespace == namespace)
+    }
+
+    /// Puts policies of other kinds in force; what names were seen to be is kept.
+    pub fn set_other_kinds(&mut self, policies: &[OtherKindPolicy]) {
+        let names = self.other_kinds.names.clone();
+        self.other_kinds = Arc::new(OtherKinds {
+            names,
+            ..OtherKinds::of(policies)
+        });
+    }
+
+    /// The inventory with what names were seen to be, for the policies of other kinds that name names; itself, if there
+    /// are none.
+    pub fn with_names<'i>(
+        &'i self,
+        names: &BTreeMap<IpAddr, BTreeSet<String>>,
+    ) -> Cow<'i, Inventory> {
+        if self.other_kinds.policies.is_empty() || names.is_empty() {
+            return Cow::Borrowed(self);
+        }
+        let mut by_name: BTreeMap<String, BTreeSet<IpAddr>> = BTreeMap::new();
+        for (address, names) in names {
+            for name in names {
+                let name = name.trim_end_matches('.').to_ascii_lowercase();
+                by_name.entry(name).or_default().insert(*address);
+            }
+        }
+        let mut named = self.clone();
+        named.other_kinds = Arc::new(OtherKinds {
+            policies: self.other_kinds.policies.clone(),
+            names: by_name,
+        });
+        Cow::Owned(named)
     }
 
     /// Every address of every node, as a plugin may see traffic from "some node" (rule: node-port-from-any-node).

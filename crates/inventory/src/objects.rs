@@ -1,12 +1,13 @@
 //! The Kubernetes objects that the inventory is built from, typed and unsorted, as they were read.
 
-use super::{ImageScan, OtherPolicy, Snapshot, SnapshotGap};
+use super::{ImageScan, OtherPolicy, Snapshot, SnapshotGap, UnlistedKind};
 use crate::kubernetes::{
     CiliumNode, ConfigMap, CronJob, DaemonSet, Deployment, EndpointSlice, Endpoints, Job,
     Namespace, Node, Pod, ReplicaSet, ReplicationController, Service, ServiceCidr, StatefulSet,
 };
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg_net::Timestamp;
+use nanoseg_policy_kinds::OtherKindPolicy;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -48,10 +49,15 @@ pub struct Objects {
     pub jobs: Vec<Job>,
     pub cron_jobs: Vec<CronJob>,
     pub network_policies: Vec<NetworkPolicy>,
+    /// Policies of other kinds that are judged.
+    pub other_kinds: Vec<OtherKindPolicy>,
     /// Of trivy-operator's VulnerabilityReport objects.
     pub scans: Vec<ImageScan>,
-    /// Policies of kinds that nanoseg does not judge; they are counted in `skipped` too.
+    /// Policies that nanoseg does not judge, or not all of: those of kinds that it does not judge are counted in `skipped`
+    /// too.
     pub not_judged: Vec<OtherPolicy>,
+    /// Kinds of policies that the cluster has and that could not be listed.
+    pub unlisted: Vec<UnlistedKind>,
     /// What the snapshots say themselves that they lack.
     pub gaps: Vec<SnapshotGap>,
     /// Which pods each list of objects had, in reading order.
@@ -86,6 +92,7 @@ impl Objects {
             + self.jobs.len()
             + self.cron_jobs.len()
             + self.network_policies.len()
+            + self.other_kinds.len()
             + self.scans.len()
     }
 }

@@ -14,8 +14,30 @@ pub struct OtherPolicy {
     pub name: String,
     /// The file it was read from.
     pub file: String,
+    /// What of it is not judged, or why it could not be read; empty for a kind of which nothing is judged.
+    pub fields: Vec<String>,
+    /// All but `fields` is judged.
+    pub is_partly_judged: bool,
     /// Its content, to compare two of them.
     content: Value,
+}
+
+/// A kind of policies that the cluster has and that could not be listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnlistedKind {
+    /// Such as `ciliumnetworkpolicies.cilium.io`.
+    pub kind: String,
+    pub reason: String,
+}
+
+impl UnlistedKind {
+    pub fn finding(&self) -> Finding {
+        let message = format!(
+            "not listed: {}; what they deny or allow is not part of the proof",
+            self.reason
+        );
+        Finding::new(Code::UnjudgedPolicy, &self.kind, message)
+    }
 }
 
 /// Groups of Kubernetes' own NetworkPolicy: the one that is judged, and the one that no API server serves any more.
@@ -67,18 +89,26 @@ const SHOWN: usize = 5;
 
 /// One finding for each kind of policy that is in force and not judged (rule: other-policies-are-said).
 pub fn other_policy_findings(policies: &[OtherPolicy]) -> Vec<Finding> {
-    let mut by_kind: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let mut by_kind: BTreeMap<(&str, bool), BTreeSet<String>> = BTreeMap::new();
     for one in policies {
-        by_kind.entry(&one.kind).or_default().insert(&one.name);
+        let names = by_kind
+            .entry((&one.kind, one.is_partly_judged))
+            .or_default();
+        names.insert(format!("{}{}", one.name, one.fields_text()));
     }
-    let finding = |(kind, names): (&str, BTreeSet<&str>)| {
-        let shown: Vec<&str> = names.iter().take(SHOWN).copied().collect();
+    let finding = |((kind, is_partly_judged), names): ((&str, bool), BTreeSet<String>)| {
+        let shown: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
+        let what = if is_partly_judged {
+            "judged but for these fields"
+        } else {
+            "what they deny or allow is not part of the proof"
+        };
         let more = match names.len().saturating_sub(SHOWN) {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
         let message = format!(
-            "{} in force ({}{more}): what they deny or allow is not part of the proof",
+            "{} in force ({}{more}): {what}",
             names.len(),
             shown.join(", ")
         );
@@ -95,9 +125,16 @@ impl OtherPolicy {
 
     /// Reads an object of such a kind; `None` for other kinds.
     pub fn of_object(kind: &str, group: &str, object: &Value) -> Option<OtherPolicy> {
-        if !is_policy(kind, group) {
-            return None;
-        }
+        is_policy(kind, group).then(|| OtherPolicy::with_fields(kind, group, object, Vec::new()))
+    }
+
+    /// Names an object of which some fields are not judged.
+    pub fn with_fields(
+        kind: &str,
+        group: &str,
+        object: &Value,
+        fields: Vec<String>,
+    ) -> OtherPolicy {
         let text = |field: &str| {
             let value = object.get("metadata").and_then(|meta| meta.get(field));
             value
@@ -105,7 +142,7 @@ impl OtherPolicy {
                 .filter(|text| !text.is_empty())
         };
         let name = text("name").unwrap_or("(no name)");
-        Some(OtherPolicy {
+        OtherPolicy {
             kind: kind_name(kind, group),
             name: if is_cluster_wide(kind, group, text("namespace")) {
                 name.to_owned()
@@ -113,11 +150,13 @@ impl OtherPolicy {
                 format!("{}/{name}", text("namespace").unwrap_or("default"))
             },
             file: String::new(),
+            fields,
+            is_partly_judged: false,
             content: ["spec", "specs"]
                 .map(|field| object.get(field).cloned().unwrap_or_default())
                 .into_iter()
                 .collect(),
-        })
+        }
     }
 
     /// Returns true if both have the same content, whatever files they come from.
@@ -130,6 +169,25 @@ impl fmt::Display for OtherPolicy {
     /// `CiliumNetworkPolicy shop/web`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.kind, self.name)
+    }
+}
+
+impl OtherPolicy {
+    /// The same, of which all but the fields is judged.
+    #[must_use]
+    pub fn partly(self) -> OtherPolicy {
+        OtherPolicy {
+            is_partly_judged: true,
+            ..self
+        }
+    }
+
+    /// What of it is not judged, as a clause behind its name; empty if none of it is judged.
+    pub fn fields_text(&self) -> String {
+        if self.fields.is_empty() {
+            return String::new();
+        }
+        format!(": {}", self.fields.join(", "))
     }
 }
 

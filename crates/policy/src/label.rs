@@ -86,6 +86,22 @@ pub(super) fn is_volatile(key: &str) -> bool {
         || (key.starts_with("batch.kubernetes.io/") && !JOB_NAMES.contains(&key))
 }
 
+/// Returns true for keys that are no part of a pod's identity in Cilium, unless an operator says otherwise: a selector with
+/// one of them selects nothing there (rule: cilium-selects-the-same-pods). Source: `defaultLabelPrefixCfg` in
+/// `pkg/labelsfilter/filter.go` of Cilium 1.19, and "Limiting Identity-Relevant Labels" in its documentation. What changes
+/// per rollout is volatile anyway.
+pub(super) fn is_unknown_to_cilium(key: &str) -> bool {
+    const BEGINNINGS: [&str; 6] = [
+        "io.kubernetes",
+        "kubernetes.io",
+        "k8s.io",
+        "io.cilium.k8s",
+        "annotation",
+        "etcd_node",
+    ];
+    BEGINNINGS.iter().any(|begin| key.starts_with(begin)) || key.contains("beta.kubernetes.io")
+}
+
 /// Returns true if a selector of `workload` may use `key` with `value`. A Job's name is stable for this Job, but not
 /// for the CronJob that owns it.
 pub(super) fn may_select(workload: &WorkloadId, key: &str, value: &str) -> bool {

@@ -14,7 +14,9 @@
     )
 )]
 
+mod baseline;
 mod bit_set;
+mod dialect;
 mod ip_blocks;
 mod label;
 mod name;
@@ -28,6 +30,8 @@ mod synthesis;
 mod testing;
 mod yaml;
 
+pub use baseline::{Baseline, BaselineOptions, BaselinePolicy, baseline};
+pub use dialect::{Dialect, NativePolicy};
 pub use name::file_name;
 pub use render::{render, render_kustomization};
 pub use rule::{PeerOrigin, RuleOrigin};

@@ -105,9 +105,17 @@ fn valid(text: &str, hash: u64) -> String {
     format!("{head}-{hash:016x}")
 }
 
-/// FNV-1a over kind, namespace and name: the same on every machine and in every version.
+/// Returns `text` if it can be the name of an object, else its valid characters with its hash.
+pub(super) fn valid_name(text: &str) -> String {
+    valid(text, fnv(&[text]))
+}
+
 fn hash(id: &WorkloadId) -> u64 {
-    let parts = [&id.kind, &id.namespace, &id.name];
+    fnv(&[&id.kind, &id.namespace, &id.name])
+}
+
+/// FNV-1a: the same on every machine and in every version.
+fn fnv(parts: &[&str]) -> u64 {
     parts
         .iter()
         .flat_map(|part| part.bytes().chain([0xff]))
@@ -204,6 +212,7 @@ mod tests {
                 workload,
                 policy: api,
                 open: Vec::new(),
+                native: None,
                 rules: Vec::new(),
                 reach: None,
             };

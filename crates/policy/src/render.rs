@@ -1,7 +1,9 @@
 //! The text of a policy as a person would write it (rule: policy-reads-as-written-by-hand).
 
+mod native;
+
 use super::ports::port_text;
-use super::rule::PeerOrigin;
+use super::rule::{PeerOrigin, RuleOrigin};
 use super::synthesis::WorkloadPolicy;
 use super::yaml::{Yaml, comment};
 use k8s_openapi::api::networking::v1::{
@@ -10,6 +12,8 @@ use k8s_openapi::api::networking::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use nanoseg_net::Direction;
+use native::write_native;
+pub(super) use native::write_object;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The longest comment line, in characters. A single longer name is not broken.
@@ -21,12 +25,24 @@ const NAMES_PER_RULE: usize = 24;
 /// The longest list of ports in the head comment, in characters. Of longer lists only the count is written.
 const PORTS_WIDTH: usize = 60;
 
-/// Returns the YAML document of a policy with comments: its workload, which peers may connect on which ports, and
+/// Returns the YAML document of a policy, in its dialect, with comments: its workload, which peers may connect on which ports, and
 /// the names behind each ipBlock. The text depends on the policy and its origins only: the same traffic gives the
 /// same bytes.
 pub fn render(policy: &WorkloadPolicy) -> String {
     let mut out = String::new();
-    write_head(&mut out, policy);
+    if let Some(native) = &policy.native {
+        write_native(&mut out, policy, native);
+        return out;
+    }
+    write_names(&mut out, policy);
+    let spec = policy.policy.spec.as_ref();
+    let ingress = spec.and_then(|s| s.ingress.as_deref()).unwrap_or_default();
+    let egress = spec.and_then(|s| s.egress.as_deref()).unwrap_or_default();
+    let ingress: Vec<_> = ingress.iter().map(|r| r.ports.as_deref()).collect();
+    let egress: Vec<_> = egress.iter().map(|r| r.ports.as_deref()).collect();
+    let origins = &policy.rules;
+    write_direction(&mut out, policy, (Direction::Ingress, origins), &ingress);
+    write_direction(&mut out, policy, (Direction::Egress, origins), &egress);
     document(&policy.policy, policy).write(&mut out);
     out
 }
@@ -49,7 +65,8 @@ pub fn render_kustomization<S: AsRef<str>>(files: &[S]) -> String {
     out
 }
 
-fn write_head(out: &mut String, policy: &WorkloadPolicy) {
+/// Writes the comment that names the workload, and others that the policy selects.
+fn write_names(out: &mut String, policy: &WorkloadPolicy) {
     let id = &policy.workload;
     write_comment(out, &comment(&format!("{id} ({})", id.kind)));
     if let Some(reach) = &policy.reach {
@@ -64,20 +81,13 @@ fn write_head(out: &mut String, policy: &WorkloadPolicy) {
         write_comment(out, "also selects, since no labels tell them apart:");
         write_wrapped(out, &also);
     }
-    let spec = policy.policy.spec.as_ref();
-    let ingress = spec.and_then(|s| s.ingress.as_deref()).unwrap_or_default();
-    let egress = spec.and_then(|s| s.egress.as_deref()).unwrap_or_default();
-    let ingress: Vec<_> = ingress.iter().map(|r| r.ports.as_deref()).collect();
-    let egress: Vec<_> = egress.iter().map(|r| r.ports.as_deref()).collect();
-    write_direction(out, policy, Direction::Ingress, &ingress);
-    write_direction(out, policy, Direction::Egress, &egress);
 }
 
 /// Writes one entry per rule: `in   a, b → 80/TCP`, on several lines if it is too long.
 fn write_direction(
     out: &mut String,
     policy: &WorkloadPolicy,
-    direction: Direction,
+    (direction, origins): (Direction, &[RuleOrigin]),
     rules: &[Option<&[NetworkPolicyPort]>],
 ) {
     let word = match direction {
@@ -100,7 +110,10 @@ fn write_direction(
         let ports = ports.unwrap_or_default();
         let mut seen = BTreeSet::new();
         let mut names: Vec<String> = Vec::new();
-        for name in peers(policy, direction, rule).iter().flat_map(|p| &p.names) {
+        for name in peers(origins, direction, rule)
+            .iter()
+            .flat_map(|p| &p.names)
+        {
             let name = comment(name);
             if seen.insert(name.clone()) {
                 names.push(name);
@@ -154,9 +167,8 @@ fn write_wrapped(out: &mut String, names: &[String]) {
     write_comment(out, &format!("{INDENT}{line}"));
 }
 
-fn peers(policy: &WorkloadPolicy, direction: Direction, rule: usize) -> &[PeerOrigin] {
-    policy
-        .rules
+fn peers(origins: &[RuleOrigin], direction: Direction, rule: usize) -> &[PeerOrigin] {
+    origins
         .iter()
         .find(|origin| origin.direction == direction && origin.rule == rule)
         .map_or(&[], |origin| &origin.peers)
@@ -183,7 +195,7 @@ fn document(api: &NetworkPolicy, policy: &WorkloadPolicy) -> Yaml {
 fn spec(spec: &NetworkPolicySpec, policy: &WorkloadPolicy) -> Yaml {
     let rules = |direction, list: Vec<(Option<&Vec<_>>, Option<&Vec<_>>)>| {
         let rule = |(place, (far, ports)): (usize, (Option<&Vec<_>>, Option<&Vec<_>>))| {
-            let origins = peers(policy, direction, place);
+            let origins = peers(&policy.rules, direction, place);
             rule(direction, far, ports, origins)
         };
         Yaml::List(list.into_iter().enumerate().map(rule).collect())

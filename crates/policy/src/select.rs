@@ -11,6 +11,7 @@ mod index;
 mod search;
 
 use super::bit_set::BitSet;
+use super::dialect::Dialect;
 use super::label;
 use super::selector::Selector;
 use exclude::Exclusion;
@@ -54,12 +55,19 @@ pub(super) struct Selectors<'a> {
     reaches: FxHashMap<(&'a str, BitSet), Arc<BTreeSet<WorkloadId>>>,
     /// Keys whose value changed for some workload.
     suspect: FxHashSet<&'a str>,
+    /// Keys that the network plugin does not know.
+    unknown: fn(&str) -> bool,
 }
 
 impl<'a> Selectors<'a> {
-    pub fn build(inventory: &'a Inventory) -> Self {
+    /// `dialect`: a plugin that has one of its own may know fewer labels.
+    pub fn build(inventory: &'a Inventory, dialect: Dialect) -> Self {
         Selectors {
             inventory,
+            unknown: match dialect {
+                Dialect::Cilium => label::is_unknown_to_cilium,
+                Dialect::Kubernetes | Dialect::Calico => |_| false,
+            },
             namespaces: NamespaceIndex::build_all(&inventory.pods),
             reaches: FxHashMap::default(),
             suspect: inventory
@@ -94,6 +102,7 @@ impl<'a> Selectors<'a> {
             own,
             owner,
             suspect: &self.suspect,
+            unknown: self.unknown,
         };
         let found = search.best(search.candidates(workload));
         Selection {
@@ -116,6 +125,8 @@ struct Search<'s, 'a> {
     owner: Option<&'a Workload>,
     /// Keys whose value changed for some workload of the cluster.
     suspect: &'s FxHashSet<&'a str>,
+    /// Keys that the network plugin does not know.
+    unknown: fn(&str) -> bool,
 }
 
 /// Labels that can be chosen, what must be excluded beside them, and what even all of them select too.
@@ -148,7 +159,8 @@ impl<'a> Search<'_, 'a> {
             others.keep(&candidate.shared_with);
         }
         let may_exclude = |key: &str, value: &str| {
-            !only_lasting || label::nature(self.owner, key, value) == LabelNature::Lasting
+            !(self.unknown)(key)
+                && (!only_lasting || label::nature(self.owner, key, value) == LabelNature::Lasting)
         };
         let exclusions = exclude::choose(self.index, self.own, &others, &may_exclude);
         // What all labels together cannot exclude, no subset can exclude. It is decided here, so that the search for
@@ -175,7 +187,9 @@ impl<'a> Search<'_, 'a> {
             .common
             .iter()
             .filter(|(key, value)| {
-                label::may_select(workload, key, value) && !own.generated.contains(*key)
+                label::may_select(workload, key, value)
+                    && !own.generated.contains(*key)
+                    && !(self.unknown)(key)
             })
             .map(|(key, value)| Candidate {
                 key,

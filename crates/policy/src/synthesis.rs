@@ -3,18 +3,23 @@
 mod open_entry;
 mod selections;
 
+pub(super) use open_entry::families;
 pub use open_entry::open_entry_requirements;
 
+use super::dialect::{Dialect, Names, Naming, NativePolicy};
 use super::ip_blocks::ExcludedRanges;
 use super::name::PolicyNames;
 use super::ports::port_text;
-use super::rule::{EndKey, Needs, Rule, RuleContext, RuleOrigin, Summary, build_rules};
+use super::rule::{
+    EndKey, NeedKey, Needs, Rule, RuleContext, RuleOrigin, RulePeer, Summary, build_rules,
+    kubernetes_peers, origins_each_way,
+};
 use k8s_openapi::api::networking::v1::{
     NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicySpec,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use nanoseg_finding::{Code, Finding};
-use nanoseg_graph::{End, OpenDirections, OpenReason, Requirement};
+use nanoseg_graph::{DnsEvidence, End, OpenDirections, OpenReason, Requirement};
 use nanoseg_inventory::{Inventory, WorkloadId};
 use nanoseg_net::Direction;
 use rustc_hash::FxHashMap;
@@ -34,6 +39,11 @@ pub struct SynthesisOptions {
     pub range_threshold: u16,
     /// Write a deny-all policy for a workload that nothing was seen of (rule: unobserved-workload-left-out).
     pub include_unobserved: bool,
+    /// The kind of policy that is written (rule: same-requirements-in-each-dialect).
+    pub dialect: Dialect,
+    /// From how many looked-up names of one domain on all names below it are allowed, in a dialect that has names
+    /// (rule: outside-names-by-lookup); `None`: each name is written.
+    pub name_patterns: Option<usize>,
 }
 
 impl Default for SynthesisOptions {
@@ -42,6 +52,8 @@ impl Default for SynthesisOptions {
             max_addresses: 16,
             range_threshold: 0,
             include_unobserved: false,
+            dialect: Dialect::default(),
+            name_patterns: None,
         }
     }
 }
@@ -64,11 +76,22 @@ pub struct WorkloadPolicy {
     pub policy: NetworkPolicy,
     /// Why a direction that the policy does not isolate stays open, in the order of directions.
     pub open: Vec<(Direction, Vec<OpenReason>)>,
+    /// The same in another dialect, if one was chosen: it is what is written then.
+    pub native: Option<NativePolicy>,
     /// One origin per rule: first those of ingress, then those of egress, each in the order of the rules.
     pub rules: Vec<RuleOrigin>,
     /// Is set if no labels select the workload alone: all workloads of which the policy selects some pod, including
     /// the workload itself.
     pub reach: Option<Arc<BTreeSet<WorkloadId>>>,
+}
+
+impl WorkloadPolicy {
+    /// The origins of the rules that are written: those of the dialect.
+    pub fn written_rules(&self) -> &[RuleOrigin] {
+        self.native
+            .as_ref()
+            .map_or(&self.rules, |native| &native.rules)
+    }
 }
 
 /// The requirements by the workload whose policy must allow them.
@@ -106,7 +129,8 @@ impl<'a> RequirementsByWorkload<'a> {
 }
 
 /// Writes policies for the `managed` workloads that allow `requirements` and nothing else, as far as labels and the
-/// NetworkPolicy API can express it. The directions in `open` are not isolated (rule: isolated-only-if-in-view).
+/// NetworkPolicy API can express it. The directions in `open` are not isolated (rule: isolated-only-if-in-view). `dns`
+/// tells the names of outside servers, for dialects that have names.
 ///
 /// Workloads on the node's network are skipped without a finding: the graph has reported them already.
 pub fn synthesise(
@@ -114,6 +138,7 @@ pub fn synthesise(
     requirements: &[Requirement],
     managed: &[WorkloadId],
     open: &OpenDirections,
+    dns: &DnsEvidence,
     options: &SynthesisOptions,
 ) -> Synthesis {
     let managed: BTreeSet<&WorkloadId> = managed
@@ -121,7 +146,7 @@ pub fn synthesise(
         .filter(|id| !inventory.workloads.get(*id).is_some_and(|w| w.host_network))
         .collect();
     let by_workload = RequirementsByWorkload::build(requirements);
-    let selections = Selections::build(inventory, requirements, &managed);
+    let selections = Selections::build(inventory, requirements, &managed, options.dialect);
     let mut findings = selections.findings(&managed);
     let is_managed = |id: &WorkloadId| managed.contains(id);
     let open = open_for_all(&managed, &selections, open);
@@ -155,7 +180,16 @@ pub fn synthesise(
         port_gap: options.range_threshold,
         display: &display,
     };
+    let as_network_policy = SynthesisOptions {
+        dialect: Dialect::Kubernetes,
+        ..*options
+    };
+    let plain = Naming::new(&as_network_policy, inventory, dns);
+    let naming = Naming::new(options, inventory, dns);
     let writer = Writer {
+        dialect: options.dialect,
+        plain: &plain,
+        naming: &naming,
         by_workload: &by_workload,
         selections: &selections,
         adopted: &adopted,
@@ -261,6 +295,11 @@ fn nothing_observed(id: &WorkloadId, unnamed: bool, included: bool) -> Finding {
 
 /// The context for writing one policy.
 struct Writer<'a> {
+    dialect: Dialect,
+    /// How a NetworkPolicy names ends.
+    plain: &'a Naming<'a>,
+    /// How the dialect does.
+    naming: &'a Naming<'a>,
     by_workload: &'a RequirementsByWorkload<'a>,
     selections: &'a Selections<'a>,
     /// Workloads without a policy of their own, by the workload whose policy has their rules.
@@ -272,33 +311,54 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn build_policy(&self, id: &WorkloadId, findings: &mut Vec<Finding>) -> WorkloadPolicy {
-        let ingress = self.rules(id, Direction::Ingress, findings);
-        let egress = self.rules(id, Direction::Egress, findings);
-        let mut rules = origins(Direction::Ingress, ingress.as_deref().unwrap_or_default());
-        rules.extend(origins(
-            Direction::Egress,
-            egress.as_deref().unwrap_or_default(),
-        ));
+        let ways = [Direction::Ingress, Direction::Egress];
+        let [ingress, egress] = ways.map(|way| self.rules(id, way, self.plain));
+        for (way, rules) in ways.into_iter().zip([&ingress, &egress]) {
+            let rules = rules.iter().flatten();
+            findings.extend(rules.filter_map(|rule| summarised(id, way, rule)));
+        }
         let types = [
             ingress.is_some().then(|| "Ingress".to_string()),
             egress.is_some().then(|| "Egress".to_string()),
         ];
         let selection = self.selections.of(id);
+        let namespace = id.namespace.as_str();
         WorkloadPolicy {
             workload: id.clone(),
+            native: self.native(id, findings),
+            rules: origins_each_way(ingress.as_deref(), egress.as_deref()),
             policy: NetworkPolicy {
                 metadata: self.metadata(id),
                 spec: Some(NetworkPolicySpec {
                     pod_selector: Some(selection.selector.to_api()),
                     policy_types: Some(types.into_iter().flatten().collect()),
-                    ingress: ingress.map(|rules| rules.into_iter().map(ingress_rule).collect()),
-                    egress: egress.map(|rules| rules.into_iter().map(egress_rule).collect()),
+                    ingress: ingress
+                        .map(|rules| rules.iter().map(|r| ingress_rule(r, namespace)).collect()),
+                    egress: egress
+                        .map(|rules| rules.iter().map(|r| egress_rule(r, namespace)).collect()),
                 }),
             },
             open: self.open_directions(id),
-            rules,
             reach: selection.reach.clone(),
         }
+    }
+
+    /// The policy in the dialect that was chosen; `None` for a NetworkPolicy.
+    fn native(&self, id: &WorkloadId, findings: &mut Vec<Finding>) -> Option<NativePolicy> {
+        let ways = [Direction::Ingress, Direction::Egress];
+        let [ingress, egress] = ways.map(|way| self.rules(id, way, self.naming));
+        findings.extend(
+            egress
+                .iter()
+                .flatten()
+                .filter_map(|rule| patterns(id, rule)),
+        );
+        NativePolicy::build(
+            self.dialect,
+            self.metadata(id),
+            &self.selections.of(id).selector,
+            [ingress.as_deref(), egress.as_deref()],
+        )
     }
 
     fn metadata(&self, id: &WorkloadId) -> ObjectMeta {
@@ -324,82 +384,84 @@ impl Writer<'_> {
     }
 
     /// The rules of a direction; `None` if it stays open.
-    fn rules(
-        &self,
-        id: &WorkloadId,
-        direction: Direction,
-        findings: &mut Vec<Finding>,
-    ) -> Option<Vec<Rule>> {
-        if self.open.contains(id, direction) {
+    fn rules(&self, id: &WorkloadId, way: Direction, naming: &Naming<'_>) -> Option<Vec<Rule>> {
+        if self.open.contains(id, way) {
             return None;
         }
+        let adopted = self.adopted.get(id).into_iter().flatten().copied();
+        let all = std::iter::once(id).chain(adopted);
+        let required: Vec<&Requirement> = all
+            .flat_map(|one| self.by_workload.of(one, way).iter().copied())
+            .collect();
+        let names = naming.names(way, required.iter().copied());
         let mut needs = Needs::new();
-        self.add_needs(id, direction, &mut needs);
-        for other in self.adopted.get(id).into_iter().flatten() {
-            self.add_needs(other, direction, &mut needs);
+        for requirement in required {
+            self.add_need(requirement, way, (naming, &names), &mut needs);
         }
-        let rules = build_rules(needs, &id.namespace, self.context);
-        findings.extend(
-            rules
-                .iter()
-                .filter_map(|rule| summarised(id, direction, rule)),
-        );
-        Some(rules)
+        Some(build_rules(needs, self.context))
     }
 
-    fn add_needs<'n>(&'n self, id: &WorkloadId, direction: Direction, needs: &mut Needs<'n>) {
-        for requirement in self.by_workload.of(id, direction) {
-            let far = match direction {
-                Direction::Ingress => &requirement.client,
-                Direction::Egress => &requirement.server,
-            };
-            let mut add = |end: EndKey<'n>, workload: Option<&'n WorkloadId>| {
-                let need = needs.entry(end).or_default();
-                need.workloads.extend(workload);
-                if workload.is_none() {
-                    need.labels.extend(requirement.label.as_deref());
-                    need.of_cluster |= !requirement.outside;
-                }
-                need.ports.insert((requirement.port, requirement.protocol));
-                need.edges.insert(requirement.edge);
-            };
-            match far {
-                End::Workload(peer) => {
-                    let selector = &self.selections.of(peer).selector;
-                    add(EndKey::Pods(&peer.namespace, selector), Some(peer));
-                }
-                End::Addresses(addresses) => addresses
-                    .iter()
-                    .for_each(|address| add(EndKey::Address(*address), None)),
-                End::Ranges(addresses) => {
-                    open_entry::families(addresses).for_each(|net| add(EndKey::Anywhere(net), None))
-                }
+    fn add_need<'n>(
+        &'n self,
+        requirement: &'n Requirement,
+        way: Direction,
+        (naming, names): (&'n Naming<'n>, &Names<'n>),
+        needs: &mut Needs<'n>,
+    ) {
+        let far = match way {
+            Direction::Ingress => &requirement.client,
+            Direction::Egress => &requirement.server,
+        };
+        let lookup = naming.is_watched(requirement, names);
+        let mut add = |end: EndKey<'n>, workload: Option<&'n WorkloadId>| {
+            let need = needs.entry(NeedKey { end, lookup }).or_default();
+            need.workloads.extend(workload);
+            if workload.is_none() {
+                need.labels.extend(requirement.label.as_deref());
+                need.of_cluster |= !requirement.outside;
             }
+            need.ports.insert((requirement.port, requirement.protocol));
+            need.edges.insert(requirement.edge);
+        };
+        if let End::Workload(peer) = far {
+            let selector = &self.selections.of(peer).selector;
+            add(EndKey::Pods(&peer.namespace, selector), Some(peer));
+        }
+        for end in naming.ends(requirement, far, names) {
+            add(end, None);
         }
     }
 }
 
-fn origins(direction: Direction, rules: &[Rule]) -> Vec<RuleOrigin> {
-    let origin = |(rule, written): (usize, &Rule)| RuleOrigin {
-        direction,
-        rule,
-        peers: written.origins.clone(),
-    };
-    rules.iter().enumerate().map(origin).collect()
-}
-
-fn ingress_rule(rule: Rule) -> NetworkPolicyIngressRule {
+fn ingress_rule(rule: &Rule, namespace: &str) -> NetworkPolicyIngressRule {
     NetworkPolicyIngressRule {
-        from: Some(rule.peers),
-        ports: Some(rule.ports),
+        from: Some(kubernetes_peers(rule, namespace)),
+        ports: Some(rule.ports.clone()),
     }
 }
 
-fn egress_rule(rule: Rule) -> NetworkPolicyEgressRule {
+fn egress_rule(rule: &Rule, namespace: &str) -> NetworkPolicyEgressRule {
     NetworkPolicyEgressRule {
-        to: Some(rule.peers),
-        ports: Some(rule.ports),
+        to: Some(kubernetes_peers(rule, namespace)),
+        ports: Some(rule.ports.clone()),
     }
+}
+
+/// The finding about patterns of names in a rule.
+fn patterns(id: &WorkloadId, rule: &Rule) -> Option<Finding> {
+    let domains = rule.peers.iter().filter_map(|peer| match peer {
+        RulePeer::NamesBelow(domain) => Some(format!("*.{domain}")),
+        _ => None,
+    });
+    let domains: Vec<String> = domains.collect();
+    let first = domains.first()?;
+    let ports: Vec<String> = rule.ports.iter().map(port_text).collect();
+    let message = format!(
+        "egress to {}: several names of a domain became a pattern such as {first}, which allows names that were not seen",
+        ports.join(", ")
+    );
+    let finding = Finding::new(Code::NamePattern, id.to_string(), message);
+    Some(finding.with_samples(domains.into_iter().take(MAX_SAMPLES)))
 }
 
 fn summarised(id: &WorkloadId, direction: Direction, rule: &Rule) -> Option<Finding> {

@@ -21,6 +21,7 @@ pub(super) enum Yaml {
     /// A text with a comment beside it.
     Noted(String, String),
     Number(i32),
+    Bool(bool),
     Map(Vec<(String, Yaml)>),
     List(Vec<Yaml>),
 }
@@ -108,6 +109,7 @@ fn write_short(out: &mut String, value: &Yaml) {
             out.push_str(&comment(note));
         }
         Yaml::Number(number) => out.push_str(&number.to_string()),
+        Yaml::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
         Yaml::Map(_) => out.push_str("{}"),
         Yaml::List(_) => out.push_str("[]"),
     }

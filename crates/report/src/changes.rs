@@ -63,7 +63,7 @@ fn headline(changes: &Changes) -> String {
     let (opened, closed) = (changes.opened.len() as u64, changes.closed.len() as u64);
     let mut text = match (opened, closed) {
         (0, 0) if !changes.not_judged.is_empty() => {
-            "**Not known**: policies changed that are not judged. NetworkPolicies allow the same connections as before.\n"
+            "**Not known**: policies changed that are not judged. What is judged allows the same connections as before.\n"
                 .to_owned()
         }
         (0, 0) => "Nothing: they allow the same connections as before.\n".to_owned(),

@@ -303,12 +303,7 @@ pub(crate) mod fixture {
             confidence: "fair: 40 windows".into(),
         };
         RunReport {
-            network_plugin: NetworkPluginDocument {
-                profile: "calico".to_owned(),
-                told: "by DaemonSet kube-system/calico-node".to_owned(),
-                known: true,
-                enforces: true,
-            },
+            network_plugin: NetworkPluginDocument::default(),
             schema: RunReport::SCHEMA,
             inputs: Inputs {
                 captures: vec![CaptureInput {

@@ -290,8 +290,28 @@ fn findings(out: &mut Printer, run: &RunReport) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::NetworkPluginDocument;
     use super::super::run::fixture;
     use super::*;
+
+    #[test]
+    fn the_network_plugin_is_named_with_what_told_of_it() {
+        let mut run = fixture::run();
+        run.network_plugin = NetworkPluginDocument {
+            profile: "none".to_owned(),
+            told: "by DaemonSet kube-flannel/kube-flannel-ds".to_owned(),
+            known: true,
+            enforces: false,
+        };
+        let said = "none (by DaemonSet kube-flannel/kube-flannel-ds) · POLICIES ARE NOT ENFORCED";
+        let text = summary(&run, Summary::default());
+        assert!(text.contains(&format!("\nplugin     {said}\n")), "{text}");
+        let text = crate::markdown(&run);
+        assert!(
+            text.contains(&format!("| Network plugin | {said} |")),
+            "{text}"
+        );
+    }
 
     #[test]
     fn a_sound_run_reads_like_the_design_says() {

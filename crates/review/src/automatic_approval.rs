@@ -31,6 +31,9 @@ pub fn may_approve(
     if asked_by_blocked || has(Code::BlockedTraffic) {
         return Err("blocked traffic asked for it".into());
     }
+    if has(Code::FqdnDrift) {
+        return Err("it follows a name to new addresses: who owns the name decides these".into());
+    }
     if has(Code::ClosedOnPurpose) {
         return Err("it opens what was closed on purpose".into());
     }
@@ -190,6 +193,13 @@ mod tests {
         assert!(check(&coverage(None), false).is_err());
         assert!(check(&coverage(Some(94)), false).is_err());
         assert_eq!(check(&coverage(Some(95)), false), Ok(()));
+    }
+
+    #[test]
+    fn a_name_that_moved_is_a_person_s_decision() {
+        let all = segment("{allowInternetEgress: true, allowCrossNamespace: true}");
+        let refused = may_approve(&all, &impact(&[Code::FqdnDrift]), false);
+        assert!(refused.is_err_and(|why| why.contains("new addresses")));
     }
 
     #[test]

@@ -34,6 +34,15 @@ pub(super) fn of_pods(inventory: &Inventory, pods: BTreeSet<usize>) -> Inventory
     }
     small.network_plugin = inventory.network_plugin.clone();
     small.nodes = nodes(inventory);
+    // Policies of other kinds speak of nodes, Services and outside addresses as well.
+    if !inventory.other_kinds.policies.is_empty() {
+        small.other_kinds = inventory.other_kinds.clone();
+        small.nodes = inventory.nodes.clone();
+        small.namespaces = inventory.namespaces.clone();
+        small.services = inventory.services.clone();
+        small.api_server = inventory.api_server.clone();
+        small.pod_ranges = inventory.pod_ranges.clone();
+    }
     small
 }
 

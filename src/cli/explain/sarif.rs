@@ -29,12 +29,17 @@ fn found(report: &ExplainReport, case: &Case, locations: &PolicyLocations) -> Fo
     let sides = [("egress", &case.why.egress), ("ingress", &case.why.ingress)];
     let (mut closed, mut at): (Vec<String>, Vec<Place>) = (Vec::new(), Vec::new());
     for (direction, side) in sides {
-        if let Side::Denied { isolating, near } = side {
+        if let Side::Denied {
+            isolating,
+            near,
+            rules,
+        } = side
+        {
             closed.push(format!("closed on {direction} by {}", isolating.join(", ")));
-            // A rule that is close to allowing it is where a person would change something.
-            let near = near
-                .iter()
-                .map(|one| locations.of(&one.rule.policy, Some(&one.rule)));
+            // A rule that denies it, or is close to allowing it, is where a person would change something.
+            let near = near.iter().map(|one| &one.rule);
+            let near = rules.iter().chain(near);
+            let near = near.map(|rule| locations.of(&rule.policy, Some(rule)));
             let policies = isolating.iter().map(|policy| locations.of(policy, None));
             at.extend(near.chain(policies).flatten());
         }

@@ -120,7 +120,15 @@ fn side(
                 lines.push(format!("{} {rule}", style.green("allowed by")));
             }
         }
-        Side::Denied { isolating, near } => {
+        Side::Denied { rules, .. } if !rules.is_empty() => {
+            for rule in rules {
+                let rule = clean(rule.to_string());
+                lines.push(format!("{} by {rule}", style.red("denied")));
+            }
+        }
+        Side::Denied {
+            isolating, near, ..
+        } => {
             let isolating = clean(isolating.join(", "));
             let closed = style.red("closed");
             lines.push(format!("{closed} by {isolating}: no rule allows it"));

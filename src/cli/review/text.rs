@@ -98,8 +98,8 @@ impl Printer {
         self.field("risk", &risk);
         let coverage = review
             .coverage
-            .map(|share| format!("about {share} % of its connections have been seen"));
-        self.field("coverage", &coverage.unwrap_or_default());
+            .map(|share| format!("about {share} % (estimate)"));
+        self.field("edges seen", &coverage.unwrap_or_default());
         self.field("revision", &clean(&review.revision));
     }
 

@@ -152,7 +152,7 @@ impl Departed {
         if before.is_empty() || before == addresses(new) {
             return;
         }
-        let up = network_up(new).unwrap_or(now).min(now);
+        let up = sandbox_up(new).unwrap_or(now).min(now);
         let mut past = old.clone();
         let given_up: Vec<&str> = before.iter().map(String::as_str).collect();
         let uid = old.metadata.uid.clone().unwrap_or_default();
@@ -251,8 +251,9 @@ fn deletion(pod: &Pod) -> Option<Timestamp> {
 /// a plugin and of the kubelet's loop (KEP-3085). What the pod sends meanwhile is its own.
 const SANDBOX_MADE: i64 = 30;
 
-/// When the network of a pod with new addresses was reported to be up, or its first container started.
-fn network_up(pod: &Pod) -> Option<Timestamp> {
+/// When the network of a pod's second sandbox was reported to be up, or the first container of those that run in it
+/// started. What ended ran in the first one.
+fn sandbox_up(pod: &Pod) -> Option<Timestamp> {
     if addresses(pod).is_empty() {
         return None;
     }

@@ -21,8 +21,11 @@ pub use content::{Item, Snapshot};
 pub use error::{Missing, SnapshotError};
 pub use gap::Gap;
 pub use history::{History, Record};
+pub use kinds::other_kind_resources;
 pub use list::list_page;
 pub use text::{DELETED_AT, Format, TAKEN_AT, write_document, write_list};
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub use tests::Api;

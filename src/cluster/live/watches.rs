@@ -34,6 +34,7 @@ pub use malformed::Malformed;
 pub use settings::WatchSettings;
 
 use super::departed::Departure;
+use super::other_kinds::list_other_kinds;
 use crate::inventory::Objects;
 use crate::inventory::kubernetes::{Namespace, Pod};
 use crate::net::Timestamp;
@@ -61,6 +62,14 @@ impl Watches {
         cache.restore(settings.restored);
         let mut tasks = JoinSet::new();
         follow::follow_all(&client, &cache, &mut tasks);
+        let (lister, others, every) = (client.clone(), cache.clone(), cache.limit());
+        tasks.spawn(async move {
+            // There are few, and they change seldom: they are listed again and again.
+            loop {
+                others.put_others(list_other_kinds(&lister).await);
+                tokio::time::sleep(every).await;
+            }
+        });
         let expiring = cache.clone();
         tasks.spawn(async move { expiring.expire_for_ever().await });
         tasks.spawn(configuration::follow(client, cache.clone()));

@@ -7,10 +7,13 @@ use crate::controller::folder::{FoldNews, KEPT_HOURS};
 use crate::finding::{Code, Finding};
 use crate::flow::{Aggregate, FlowBatch};
 use crate::graph::{
-    Built, Graph, GraphOptions, Learning, Requirement, ServiceEnforcements, Views, estimate,
-    requirements,
+    Built, Graph, GraphOptions, Learning, NameDrifts, Requirement, ServiceEnforcements, Views,
+    estimate, requirements,
 };
-use crate::inventory::{Inventory, OwnerRule, WorkloadId, foreign_policies, is_ours};
+use crate::inventory::{
+    Inventory, OwnerRule, UnlistedKind, WorkloadId, foreign_policies, is_ours,
+    other_policy_findings,
+};
 use crate::net::{TimeSpans, Timestamp};
 use crate::pipeline::{LiveGraph, network_plugin_findings};
 use crate::plugin::{EnforcedPorts, Profile};
@@ -18,6 +21,7 @@ use crate::review::PluginLag;
 use crate::risk::{Approved, SharedFindings, standing_warnings};
 use crate::store::StoreLimits;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -275,6 +279,10 @@ impl Observation {
         self.not_known = malformed::not_known(&unread);
         self.inventory_findings = findings;
         self.inventory_findings
+            .extend(other_policy_findings(&objects.not_judged));
+        self.inventory_findings
+            .extend(objects.unlisted.iter().map(UnlistedKind::finding));
+        self.inventory_findings
             .extend(malformed::findings(&unread, &inventory));
         self.inventory = Arc::new(inventory);
         self.foreign_policies = foreign_policies(&objects);
@@ -291,6 +299,9 @@ impl Observation {
     fn build(&mut self) {
         let began = Instant::now();
         self.built = self.live.build(&self.inventory, GraphOptions::default());
+        if let Cow::Owned(named) = self.inventory.with_names(&self.built.graph.names) {
+            self.inventory = Arc::new(named);
+        }
         // Up to the last observation, not up to now: so an estimate does not change while nothing happens.
         let span = self.live.span();
         self.learning = span.map(|(begin, end)| estimate(&self.built.graph, begin, end));
@@ -330,6 +341,17 @@ impl Observation {
     /// Returns the graph of connections that began after `since`.
     pub fn recent(&self, since: Timestamp) -> Graph {
         self.live.recent(since, &self.inventory)
+    }
+
+    /// Finds the names of outside servers that have other addresses than the edges of `graph` (rule: fqdn-drift).
+    pub fn name_drifts(
+        &self,
+        graph: &Graph,
+        is_asked: impl Fn(&WorkloadId) -> bool,
+        now: Timestamp,
+    ) -> NameDrifts {
+        let names = self.live.hot().names();
+        NameDrifts::find(graph, &self.inventory, names, is_asked, now)
     }
 
     /// Returns the records of connections that began at `since` or later, as each observer reported them.

@@ -1,6 +1,7 @@
 //! Generates the policies that the traffic needs, and proposes them where they differ from those that were approved.
 
 use super::in_force::InForce;
+use super::name_drifts;
 use super::observation::{ClusterView, Observation};
 use super::open_directions;
 use super::openings;
@@ -8,7 +9,7 @@ use super::refusals::{Pass, Refused, is_rejected};
 use super::state::EngineState;
 use super::violations::find_approved_attempts;
 use crate::finding::{Code, Finding};
-use crate::graph::{OpenDirections, Peer, Requirement};
+use crate::graph::{DnsEvidence, NameDrifts, OpenDirections, Peer, Requirement};
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use crate::pipeline::{Proven, synthesise_and_prove};
@@ -44,6 +45,8 @@ pub fn propose(
     let mut requirements = view.requirements.clone();
     requirements.extend(violations.iter().filter_map(asked_for));
     requirements.extend(find_approved_attempts(observation, view, in_force));
+    let drifts = name_drifts::find(engine_state, observation, view, now);
+    requirements.extend(drifts.found.iter().map(name_drifts::requirement));
     let open = open_directions::find(engine_state, observation, view, now);
     let mut left_open = OpenDirections::default();
     for pass in refused.passes(engine_state, &requirements, groups) {
@@ -53,6 +56,7 @@ pub fn propose(
             in_force,
             violations: &violations,
             refused: &refused,
+            drifts: &drifts,
             open: &open,
             pass: &pass,
         };
@@ -70,6 +74,7 @@ struct PassInput<'a> {
     in_force: &'a InForce,
     violations: &'a [Violation],
     refused: &'a Refused,
+    drifts: &'a NameDrifts,
     open: &'a OpenDirections,
     pass: &'a Pass,
 }
@@ -91,7 +96,9 @@ fn propose_pass(
     } = *input;
     let (requirements, groups) = (&pass.requirements, &pass.groups);
     let (inventory, existing) = (&observation.inventory, &observation.foreign_policies);
-    let proven = match synthesise_and_prove(requirements, groups, open, inventory, existing) {
+    let dns = DnsEvidence::of(&view.graph);
+    let needed = (requirements.as_slice(), &dns);
+    let proven = match synthesise_and_prove(needed, groups, open, inventory, existing) {
         Ok(proven) => proven,
         Err(error) => {
             let ids = groups.iter().flat_map(|(workloads, _)| workloads);
@@ -119,6 +126,7 @@ fn propose_pass(
                 in_force: input.in_force,
                 violations: input.violations,
                 refused: input.refused,
+                drifts: input.drifts,
                 findings: &findings,
                 requirements,
             };
@@ -260,6 +268,7 @@ struct ProposalInput<'a> {
     in_force: &'a InForce,
     violations: &'a [Violation],
     refused: &'a Refused,
+    drifts: &'a NameDrifts,
     findings: &'a [Finding],
     requirements: &'a [Requirement],
 }
@@ -314,6 +323,7 @@ fn propose_one(
     };
     let judged = state.policy_to_assess(&desired);
     let others = input.in_force.others(workload);
+    let drift = name_drifts::finding(input.drifts, workload, state.wanted_policy());
     let assessment = assess(&ImpactInputs {
         inventory: &input.observation.inventory,
         graph: &input.view.graph,
@@ -327,13 +337,16 @@ fn propose_one(
         others: &others,
         findings: &[input.findings, risks.as_slice()].concat(),
         coverage: coverage(input.observation, workload),
-        reason: &reason(state, &desired, judged),
+        reason: &reason(state, &desired, judged, drift.as_ref()),
         now,
     });
     let mut assessment = assessment.map_err(|e| e.to_string())?;
     let shared = input.observation.shared.codes_for(&workload.namespace);
     assessment.impact.mark_shared(workload, &shared);
     input.refused.note(&mut assessment, workload);
+    if let Some(drift) = &drift {
+        assessment.impact.add_finding(drift);
+    }
     if state.open().is_none() && is_rejected(engine_state, state, &desired, &mut assessment) {
         engine_state.change(workload, |state, _| state.answer(&desired));
         return Ok(());
@@ -368,6 +381,7 @@ fn reason(
     state: &WorkloadState,
     desired: &DesiredPolicy,
     judged: &k8s_openapi::api::networking::v1::NetworkPolicySpec,
+    drift: Option<&Finding>,
 ) -> String {
     if state.open().is_some_and(|open| open.adopts) {
         return ADOPTS.into();
@@ -377,6 +391,9 @@ fn reason(
     }
     if state.degraded.is_some() {
         return "approved connections are blocked".into();
+    }
+    if drift.is_some() && !desired.asked_by_blocked {
+        return "names that it calls have new addresses".into();
     }
     match (desired.asked_by_blocked, state.wanted) {
         (true, _) => "connections were tried that the approved policy does not allow".into(),
@@ -452,6 +469,7 @@ fn basis(
             .iter()
             .map(|v| format!("{} {} {} {}", v.client, v.server, v.port, v.protocol)),
     );
+    seen.extend(name_drifts::basis(input.drifts, workload));
     seen.extend(risks.iter().map(|f| format!("{} {}", f.code, f.message)));
     Digest::of_bytes(seen.into_iter().collect::<Vec<_>>().join("\n").as_bytes())
 }

@@ -3,7 +3,7 @@
 use super::observation::{ClusterView, Observation};
 use super::open_directions;
 use super::state::EngineState;
-use crate::graph::Requirement;
+use crate::graph::{DnsEvidence, Requirement};
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use crate::pipeline::synthesise_and_prove;
@@ -27,7 +27,8 @@ pub fn generate(
     let groups = [(vec![id.clone()], options.synthesis)];
     let open = open_directions::find(engine_state, observation, view, now);
     let (inventory, existing) = (&observation.inventory, &observation.foreign_policies);
-    let proven = synthesise_and_prove(requirements, &groups, &open, inventory, existing);
+    let dns = DnsEvidence::of(&view.graph);
+    let proven = synthesise_and_prove((requirements, &dns), &groups, &open, inventory, existing);
     let proven = proven.map_err(|error| error.to_string())?;
     if let Some(blocked) = proven.proof.blocked.first() {
         return Err(format!("what is left would block {blocked}"));

@@ -1,7 +1,9 @@
 //! Findings about what was read: policies and objects, and captures.
 
 use crate::finding::{Code, Finding};
-use crate::inventory::{Inventory, Objects, PodBlocks, other_policy_findings, pod_blocks};
+use crate::inventory::{
+    Inventory, Objects, PodBlocks, UnlistedKind, other_policy_findings, pod_blocks,
+};
 use crate::observe::CaptureSummary;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 
@@ -12,6 +14,7 @@ pub fn of_objects(
     inventory: &Inventory,
 ) -> Vec<Finding> {
     let mut findings = other_policy_findings(&objects.not_judged);
+    findings.extend(objects.unlisted.iter().map(UnlistedKind::finding));
     let blocks = pod_blocks(policies, inventory);
     findings.extend(blocks.iter().map(PodBlocks::finding));
     findings.extend(objects.remarks.iter().map(|remark| {

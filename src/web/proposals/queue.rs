@@ -20,7 +20,7 @@ const HEADER: [&str; 10] = [
     ">opens",
     ">closes",
     ">would block",
-    ">coverage",
+    ">edges seen",
     "why",
 ];
 const PHASES: [Phase; 7] = [

@@ -88,6 +88,7 @@ class RealCluster:
     # -- commands; each returns what its event says
 
     def do(self, command):
+        self.control.revive()
         name = command.pop("do", "").replace("-", "_")
         method = getattr(self, "do_" + name, None)
         if not method:

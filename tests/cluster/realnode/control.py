@@ -33,6 +33,14 @@ class ControlPlane:
     def stop_program(self, name):
         self.places.stop(self.running.pop(name))
 
+    def revive(self):
+        """Starts what has ended by itself, as the kubelet does with static pods: the scheduler ends when it has missed a
+        pod's end while the API server was away."""
+        for name, process in list(self.running.items()):
+            if process.poll() is not None:
+                self.places.processes.remove(process)
+                self.start_program(name)
+
     def answers(self):
         return not self.kubectl("get", "--raw", "/readyz", check=False).returncode
 

@@ -15,7 +15,10 @@ import (
 	"log"
 	"net"
 	"os"
+	"slices"
+	"strings"
 
+	"github.com/cilium/cilium/api/v1/flow"
 	"github.com/cilium/cilium/api/v1/observer"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -25,11 +28,12 @@ import (
 )
 
 var (
-	listen      = flag.String("listen", "127.0.0.1:0", "address to listen on")
+	listen      = flag.String("listen", "127.0.0.1:0", "address to listen on, or unix:PATH")
 	certificate = flag.String("cert", "", "certificate of the server (PEM); without it there is no TLS")
 	key         = flag.String("key", "", "its key (PEM)")
 	clientCA    = flag.String("client-ca", "", "clients must have a certificate of this authority (PEM)")
 	breakOnce   = flag.Int("break-after", 0, "break the first call after so many responses")
+	allNodes    = flag.Bool("all-nodes", false, "send the flows of all nodes, whichever are asked for")
 )
 
 // replay serves recorded responses.
@@ -60,6 +64,9 @@ func (r *replay) GetFlows(request *observer.GetFlowsRequest, stream observer.Obs
 		if since := request.GetSince(); since != nil && response.GetTime().AsTime().Before(since.AsTime()) {
 			continue
 		}
+		if !*allNodes && !wanted(request.GetWhitelist(), response.GetFlow()) {
+			continue
+		}
 		if err := stream.Send(response); err != nil {
 			return err
 		}
@@ -68,6 +75,24 @@ func (r *replay) GetFlows(request *observer.GetFlowsRequest, stream observer.Obs
 		<-stream.Context().Done()
 	}
 	return nil
+}
+
+// wanted tells whether one of the filters names the node of a flow, as Cilium's pkg/hubble/filters/nodename.go does for
+// names without wildcards.
+func wanted(filters []*flow.FlowFilter, seen *flow.Flow) bool {
+	if len(filters) == 0 || seen == nil {
+		return true
+	}
+	_, node, hasCluster := strings.Cut(seen.GetNodeName(), "/")
+	if !hasCluster {
+		node = seen.GetNodeName()
+	}
+	for _, filter := range filters {
+		if slices.Contains(filter.GetNodeName(), node) || slices.Contains(filter.GetNodeName(), seen.GetNodeName()) {
+			return true
+		}
+	}
+	return false
 }
 
 func read(path string) ([]*observer.GetFlowsResponse, error) {
@@ -129,7 +154,11 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", *listen)
+	network, address := "tcp", *listen
+	if path, isSocket := strings.CutPrefix(address, "unix:"); isSocket {
+		network, address = "unix", path
+	}
+	listener, err := net.Listen(network, address)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -140,7 +169,11 @@ func main() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		serving.Stop()
 	}()
-	fmt.Printf("listening %s\n", listener.Addr())
+	if network == "unix" {
+		fmt.Printf("listening unix:%s\n", listener.Addr())
+	} else {
+		fmt.Printf("listening %s\n", listener.Addr())
+	}
 	if err := serving.Serve(listener); err != nil {
 		log.Fatal(err)
 	}

@@ -55,7 +55,7 @@ impl Crates {
     /// All packages that a build of the room's crate uses, directly or not.
     pub fn closure(&self, room: &str) -> BTreeSet<&str> {
         let mut found = BTreeSet::new();
-        let mut open = vec![format!("nanoseg-{room}")];
+        let mut open = vec![format!("nanoseg-{}", room.replace('_', "-"))];
         while let Some(package) = open.pop() {
             for used in &self.resolved[&package] {
                 if found.insert(used.as_str()) {
@@ -67,8 +67,10 @@ impl Crates {
     }
 }
 
+/// Rooms have the names of modules, which have no hyphens.
 fn room(package: &str) -> Option<String> {
-    package.strip_prefix("nanoseg-").map(str::to_owned)
+    let room = package.strip_prefix("nanoseg-")?;
+    Some(room.replace('-', "_"))
 }
 
 fn text(value: &Value) -> &str {

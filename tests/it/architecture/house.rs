@@ -18,7 +18,8 @@ impl House {
             .expect("crates")
             .flatten();
         let crates = folders.map(|folder| {
-            let room = folder.file_name().to_string_lossy().into_owned();
+            // Rooms have the names of modules, which have no hyphens.
+            let room = folder.file_name().to_string_lossy().replace('-', "_");
             (room, Crate::read(&folder.path().join("src/lib.rs")))
         });
         let mut crates: Vec<_> = crates.collect();

@@ -65,9 +65,7 @@ fn a_rejected_connection_is_not_offered_again_by_more_of_it_by_others_or_by_a_re
     };
     let mut controller = Controller::start(cluster, "rejected", &[]);
     let (mut world, mut agent) = learned(cluster, &controller);
-    for workload in ["web", "api", "db"] {
-        world.decide_open(workload, Verb::Approve);
-    }
+    world.approve_first_policies();
     world.until_condition("Enforcing", "True", "Enforced");
     agent.see(&world, ("web", "db", 5432), Verdict::Refused, 3);
     let asked = world.open("db");
@@ -249,9 +247,7 @@ fn an_opening_ends_by_itself_also_while_no_controller_runs_and_what_else_was_app
         .and_then(|status| status.message)
         .unwrap_or_default();
     assert!(message.contains("no policy in force"), "{message}");
-    for workload in ["web", "api", "db"] {
-        world.decide_open(workload, Verb::Approve);
-    }
+    world.approve_first_policies();
     world.until_condition("Enforcing", "True", "Enforced");
     agent.see(&world, ("web", "db", 5432), Verdict::Refused, 3);
     let window = world.open("db");

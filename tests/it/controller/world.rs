@@ -15,13 +15,11 @@ use nanoseg::review::resources::{
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Creates the custom resource definitions, once.
 pub fn install(cluster: &'static Cluster) {
-    static INSTALLED: OnceLock<()> = OnceLock::new();
-    INSTALLED.get_or_init(|| cluster.run(install_definitions(cluster)));
+    cluster.define_once(|| cluster.run(install_definitions(cluster)));
 }
 
 async fn install_definitions(cluster: &Cluster) {
@@ -239,6 +237,13 @@ impl World {
     /// Decides on the open proposal of a workload, and waits until the decision is accepted.
     pub fn decide_open(&self, workload: &str, verb: Verb) {
         self.decide(&self.open(workload), verb, DecisionOutcome::Accepted);
+    }
+
+    /// Approves the proposals of all workloads that [`super::learned`] makes.
+    pub fn approve_first_policies(&self) {
+        for workload in ["web", "api", "db"] {
+            self.decide_open(workload, Verb::Approve);
+        }
     }
 
     /// Decides on the given revision of a proposal, and waits for the outcome.

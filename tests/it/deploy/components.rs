@@ -49,7 +49,9 @@ fn components() -> Vec<(&'static str, String)> {
         ("cert-manager", "tls: {mode: cert-manager}"),
         ("dashboards", "dashboards: {enabled: true}"),
         ("gitops", "gitops: {enabled: true}"),
+        ("hubble-relay", "hubbleRelay: {enabled: true}"),
         ("nats", "nats: {enabled: true}"),
+        ("other-policies", "otherPolicies: {enabled: true}"),
         ("pod-monitors", "podMonitor: {enabled: true}"),
         ("priority-classes", priorities),
         ("prometheus-rule", "prometheusRule: {enabled: true}"),
@@ -115,8 +117,9 @@ fn every_component_is_compared_and_every_overlay_can_be_built() {
 
 #[test]
 fn components_go_together() {
-    let sets: [&[&str]; 3] = [
+    let sets: [&[&str]; 4] = [
         &["cert-manager", "nats", "gitops", "spread", "settings"],
+        &["hubble-relay", "nats", "settings"],
         &["pod-monitors", "prometheus-rule", "dashboards", "spread"],
         &["settings", "service-monitors", "gitops", "cert-manager"],
     ];

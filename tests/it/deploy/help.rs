@@ -84,6 +84,7 @@ impl Installed {
             "",
             "overlays/cert-manager",
             "overlays/gitops",
+            "overlays/hubble-relay",
             "overlays/nats",
             "overlays/example",
         ];

@@ -19,7 +19,7 @@ fn refusal(set: &str) -> Option<String> {
 
 #[test]
 fn a_wrong_value_is_refused_with_its_name_and_what_is_right() {
-    let wrong: [(&str, &[&str]); 25] = [
+    let wrong: [(&str, &[&str]); 26] = [
         ("log.format=xml", &["/log/format", "'json', 'text'"]),
         ("log.fromat=json", &["/log", "fromat"]),
         ("unknown=1", &["unknown"]),
@@ -74,6 +74,10 @@ fn a_wrong_value_is_refused_with_its_name_and_what_is_right() {
         ("agentNamespace=A_b", &["agentNamespace", "a-z"]),
         ("fullnameOverride=-x", &["fullnameOverride", "a-z"]),
         ("nats.url=http://nats", &["nats.url", "tls://HOST:4222"]),
+        (
+            "hubbleRelay.address=https://relay",
+            &["hubbleRelay.address", "HOST:PORT"],
+        ),
         ("podMonitor.interval=often", &["podMonitor.interval", "30s"]),
         (
             "controller.podLabels.app\\.kubernetes\\.io/name=x",

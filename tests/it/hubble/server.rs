@@ -1,9 +1,10 @@
 //! tests/go/hubble as a running process.
 
+use crate::support::go::built;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 /// Serves until it is dropped.
 pub struct Server {
@@ -16,7 +17,7 @@ pub struct Server {
 impl Server {
     /// Starts a server of these files. Returns `None` and prints a message if it cannot be built.
     pub fn start(args: &[&str], files: &[&Path]) -> Option<Server> {
-        let program = built()?;
+        let program = built("hubble")?;
         let mut process = Command::new(program)
             .args(args)
             .args(files)
@@ -58,36 +59,5 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
-    }
-}
-
-/// Returns the program, which is built once. Go's own cache makes this fast.
-fn built() -> Option<&'static Path> {
-    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    match BUILT.get_or_init(build) {
-        Ok(program) => Some(program),
-        Err(reason) => {
-            let required = std::env::var("NANOSEG_REQUIRE_ALL").is_ok_and(|value| value == "1");
-            assert!(!required, "tests/go/hubble: {reason}");
-            eprintln!("skipped: needs go and the modules of tests/go/hubble: {reason}");
-            None
-        }
-    }
-}
-
-fn build() -> Result<PathBuf, String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let program = root.join("target/go/hubble");
-    let build = Command::new("go")
-        .args(["build", "-o"])
-        .arg(&program)
-        .arg(".")
-        .current_dir(root.join("tests/go/hubble"))
-        .output()
-        .map_err(|error| error.to_string())?;
-    if build.status.success() {
-        Ok(program)
-    } else {
-        Err(String::from_utf8_lossy(&build.stderr).into_owned())
     }
 }

@@ -3,19 +3,20 @@
 use super::{NARROW, files, run};
 use std::fs;
 
+/// A policy of which a field is not judged.
 const CILIUM: &str = "
 apiVersion: cilium.io/v2
 kind: CiliumNetworkPolicy
 metadata: {name: all, namespace: shop}
-spec: {endpointSelector: {}, ingress: [{fromEntities: [world]}]}
+spec: {endpointSelector: {matchLabels: {app: none}}, ingress: [{fromGroups: [{aws: {region: world}}]}]}
 ";
 
-/// One policy of each other known kind.
+/// One policy of each other known kind, of which nothing can be judged.
 const OTHERS: &str = "
 apiVersion: cilium.io/v2
 kind: CiliumClusterwideNetworkPolicy
 metadata: {name: a}
-specs: [{endpointSelector: {}}]
+specs: [{endpointSelector: {}, phase: new}]
 ---
 apiVersion: policy.networking.k8s.io/v1alpha1
 kind: AdminNetworkPolicy
@@ -32,10 +33,27 @@ metadata: {name: c}
 apiVersion: projectcalico.org/v3
 kind: NetworkPolicy
 metadata: {name: db, namespace: shop}
+spec: {selector: 'app = db'}
 ---
-apiVersion: crd.projectcalico.org/v1
-kind: GlobalNetworkPolicy
-metadata: {name: d}
+apiVersion: crd.antrea.io/v1beta1
+kind: NetworkPolicy
+metadata: {name: d, namespace: shop}
+spec: {priority: 5}
+";
+
+/// Web calls db on 5432 only, by a policy of Cilium; nobody may call web, by one of an administrator.
+const JUDGED: &str = "
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: web, namespace: shop}
+spec: {endpointSelector: {matchLabels: {app: web}}, egress: [{toEndpoints: [{matchLabels: {app: db}}],
+  toPorts: [{ports: [{port: '5432', protocol: TCP}]}]}]}
+---
+apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: {name: guard}
+spec: {tier: Admin, priority: 1, subject: {pods: {namespaceSelector: {}, podSelector: {matchLabels: {app: web}}}},
+  ingress: [{action: Deny, from: [{namespaces: {}}]}]}
 ";
 
 /// The files of all tests in this file, and these policies of other kinds.
@@ -62,7 +80,7 @@ fn a_changed_policy_of_another_kind_is_not_evaluated_and_does_not_pass() {
     let added = diff("narrow.yaml", "cilium.yaml", &[]);
     assert_eq!(
         added.stdout,
-        "? CiliumNetworkPolicy shop/all is added: not judged\n"
+        "? CiliumNetworkPolicy shop/all is added: not judged (spec.ingress[0].fromGroups is not judged)\n"
     );
     assert_eq!(added.code, Some(1), "{}", added.stderr);
     assert!(
@@ -87,7 +105,8 @@ fn a_changed_policy_of_another_kind_is_not_evaluated_and_does_not_pass() {
     assert_eq!(
         json["notJudged"],
         serde_json::json!([{
-            "kind": "CiliumNetworkPolicy", "policy": "shop/all", "way": "changed", "file": "other.yaml"
+            "kind": "CiliumNetworkPolicy", "policy": "shop/all", "way": "changed", "file": "other.yaml",
+            "fields": ["spec.ingress[0].fromGroups is not judged"]
         }])
     );
     assert_eq!(changed.code, Some(1));
@@ -108,7 +127,7 @@ fn policies_that_are_not_evaluated_are_listed_in_every_format_if_they_differ() {
         "| AdminNetworkPolicy",
         "BaselineAdminNetworkPolicy",
         "| ClusterNetworkPolicy",
-        "GlobalNetworkPolicy",
+        "| NetworkPolicy.crd.antrea.io",
     ] {
         assert!(gone.stdout.contains(kind), "{kind}: {}", gone.stdout);
     }
@@ -154,6 +173,62 @@ fn policies_that_are_not_evaluated_are_listed_in_every_format_if_they_differ() {
             .contains("note: not judged: Calico's NetworkPolicy shop/db in all.yaml"),
         "{}",
         explained.stderr
+    );
+}
+
+#[test]
+fn policies_of_other_kinds_are_compared_by_what_they_allow() {
+    let files = files();
+    let write = |name: &str, text: &str| fs::write(files.path().join(name), text).expect("a file");
+    write("judged.yaml", &format!("{NARROW}---{JUDGED}"));
+    write(
+        "wider.yaml",
+        &format!(
+            "{NARROW}---{}",
+            JUDGED.replace("'5432'", "'0'").replace("Deny", "Pass")
+        ),
+    );
+    let diff = |a: &str, b: &str| run(files.path(), &["diff", a, b, "--cluster", "pods.yaml"]);
+    let added = diff("narrow.yaml", "judged.yaml");
+    assert_eq!(added.code, Some(0), "{}{}", added.stdout, added.stderr);
+    assert!(
+        added.stdout.lines().all(|line| line.starts_with("- ")),
+        "{}",
+        added.stdout
+    );
+    assert!(!added.stdout.is_empty());
+    let wider = diff("judged.yaml", "wider.yaml");
+    assert_eq!(wider.code, Some(1), "{}{}", wider.stdout, wider.stderr);
+    let same = diff("judged.yaml", "judged.yaml");
+    assert_eq!((same.code, same.stdout.as_str()), (Some(0), ""));
+    let explain = |port: &str| {
+        let question = [
+            "explain",
+            "shop/web",
+            "shop/db",
+            port,
+            "--cluster",
+            "pods.yaml",
+            "judged.yaml",
+        ];
+        run(files.path(), &question)
+    };
+    let denied = explain("80");
+    assert_eq!(denied.code, Some(1));
+    assert!(
+        denied
+            .stdout
+            .contains("closed by CiliumNetworkPolicy shop/web: no rule allows it"),
+        "{}",
+        denied.stdout
+    );
+    let allowed = explain("5432");
+    assert!(
+        allowed
+            .stdout
+            .contains("allowed by CiliumNetworkPolicy shop/web, spec.egress[0]"),
+        "{}",
+        allowed.stdout
     );
 }
 

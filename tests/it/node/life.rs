@@ -5,6 +5,7 @@ use super::install::await_rollout;
 use super::long::{api_server_away, drained, leader_killed, runtime_restarted};
 use super::shop::{NAMESPACES, everything_works};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The time that the shop may need until it works again: image, address, readiness, the plugin's rules.
@@ -119,16 +120,20 @@ fn eviction(cluster: &RealCluster) {
 }
 
 fn all_deleted(cluster: &RealCluster) {
-    let delete = [
-        "delete",
-        "pods",
-        "--all",
-        "-n",
-        "shop",
-        "--wait=true",
-        "--timeout=60s",
-    ];
+    let uids = || -> BTreeSet<String> {
+        let list = "jsonpath={.items[*].metadata.uid}";
+        let said = cluster.kubectl(&["get", "pods", "-n", "shop", "-o", list]);
+        let uids = said.good("the pods");
+        uids.split_whitespace().map(str::to_owned).collect()
+    };
+    let before = uids();
+    let delete = ["delete", "pods", "--all", "-n", "shop", "--wait=false"];
     cluster.kubectl(&delete).good("the deletion");
+    // kubectl may wait for ever for a pod of a StatefulSet, which is there again under its name.
+    cluster.until(PATIENCE, "all pods are gone", || {
+        let left = before.intersection(&uids()).count();
+        (left == 0).then_some(()).ok_or(format!("{left} are left"))
+    });
     for name in with_rollout(cluster, "shop") {
         await_rollout(cluster, "shop", &name);
     }

@@ -1,5 +1,6 @@
 //! A real browser: Debian's chromium, driven through chromedriver (W3C WebDriver).
 
+use crate::support::kubernetes::PATIENCE;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
@@ -7,9 +8,6 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-
-/// The timeout of a page.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A separate browser.
 pub struct Browser {

@@ -15,6 +15,7 @@ mod nodes;
 mod pods;
 mod process;
 mod sandbox;
+mod turn;
 mod wait;
 mod workloads;
 
@@ -58,16 +59,21 @@ pub struct Cluster {
     runtime: tokio::runtime::Runtime,
     nodes: OnceLock<Vec<Node>>,
     kubelet: Kubelet,
+    /// Held by the test whose controller works on this cluster.
+    controller: Mutex<()>,
+    /// Set once nanoseg's custom resources are defined.
+    defined: OnceLock<()>,
     /// A counter for unique names.
     count: AtomicU32,
 }
 
 impl Cluster {
-    /// Returns the cluster of this test run, ready for use. Returns `None` and prints what is missing if there cannot be
+    /// Returns the cluster of this test, ready for use: the same at each call on its thread. Returns `None` and prints what is missing if there cannot be
     /// one; fails if nothing may be missing (NANOSEG_REQUIRE_ALL=1).
     pub fn get() -> Option<&'static Cluster> {
-        static CLUSTER: OnceLock<Result<Cluster, String>> = OnceLock::new();
-        match CLUSTER.get_or_init(start) {
+        static CLUSTERS: [OnceLock<Result<Cluster, String>>; turn::CLUSTERS] =
+            [const { OnceLock::new() }; turn::CLUSTERS];
+        match CLUSTERS[turn::mine()].get_or_init(start) {
             Ok(cluster) => Some(cluster),
             Err(lack) => skip(lack),
         }
@@ -76,6 +82,7 @@ impl Cluster {
     /// Does the same with nodes that run pods (those with `schedulerName: nanoseg`), translate Services and enforce
     /// policies.
     pub fn with_nodes() -> Option<&'static Cluster> {
+        turn::take_nodes();
         let cluster = Cluster::get()?;
         let tools = ["/usr/bin/python3", "iptables", "ipset"];
         if let Some(lack) = tools.into_iter().find(|tool| !answers(tool)) {
@@ -91,10 +98,16 @@ impl Cluster {
 
     /// Returns a lock that a test with a controller must hold: a controller works on the whole cluster, so only one may
     /// run at a time.
-    pub fn one_controller(&self) -> MutexGuard<'static, ()> {
-        static ONE: Mutex<()> = Mutex::new(());
+    pub fn one_controller(&'static self) -> MutexGuard<'static, ()> {
         // A failed test has killed its controller too.
-        ONE.lock().unwrap_or_else(PoisonError::into_inner)
+        self.controller
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Defines nanoseg's custom resources, unless another test has done so.
+    pub fn define_once(&self, define: impl FnOnce()) {
+        self.defined.get_or_init(define);
     }
 
     /// Returns the nodes; empty if the cluster was started without nodes.
@@ -301,6 +314,8 @@ fn start() -> Result<Cluster, String> {
         runtime: runtime.expect("a runtime"),
         nodes: OnceLock::new(),
         kubelet: Kubelet::default(),
+        controller: Mutex::new(()),
+        defined: OnceLock::new(),
         count: AtomicU32::new(0),
     };
     cluster.run(cluster.wait_until_ready());

@@ -1,6 +1,9 @@
 //! The first half of the proof: is each requirement allowed for every pod and address that it names?
 
 use super::{Blocked, BlockedBy, Span};
+use crate::decision::{Decision, decide};
+use crate::rule_matcher::RulePeer;
+use crate::rules::Rule;
 use crate::{ClassId, Evaluation};
 use nanoseg_graph::{End, Requirement};
 use nanoseg_net::{AddressSet, ConnectionSet, Direction};
@@ -11,6 +14,12 @@ use std::collections::BTreeMap;
 enum RequiredPeer<'a> {
     Classes(&'a [ClassId]),
     Addresses(Cow<'a, AddressSet>),
+}
+
+/// Whoever is blocked, of the other end.
+enum BlockedPeer {
+    Class(ClassId),
+    Addresses(AddressSet),
 }
 
 /// Returns the parts of `requirement` that the policies block; empty if there are none.
@@ -86,9 +95,8 @@ impl Check<'_> {
                 RequiredPeer::Classes(peers) => self.classes(*class, direction, peers, far),
                 RequiredPeer::Addresses(addresses) => self.addresses(*class, direction, addresses),
             };
-            let Some(rest) = rest else { continue };
-            let names = self.evaluation.isolated_by(*class, direction);
-            let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+            let Some((rest, far)) = rest else { continue };
+            let names = self.denying((*class, direction), &far);
             let joined = match (blocked.remove(&names), rest) {
                 (Some(Span::Addresses(a)), Span::Addresses(b)) => Span::Addresses(a.union(&b)),
                 (_, rest) => rest,
@@ -98,6 +106,28 @@ impl Check<'_> {
         blocked
     }
 
+    /// Returns the policies that deny the requirement at one end.
+    fn denying(&self, end: (ClassId, Direction), far: &BlockedPeer) -> Vec<String> {
+        let evaluation = self.evaluation;
+        let (class, direction) = end;
+        let part = ConnectionSet::one(self.requirement.protocol, self.requirement.port);
+        let selecting = evaluation.isolating(class, direction);
+        let with = |rule: &Rule| match far {
+            BlockedPeer::Class(peer) => evaluation.matched(rule, end, &RulePeer::Class(*peer)),
+            BlockedPeer::Addresses(rest) => {
+                evaluation.matched(rule, end, &RulePeer::Addresses(rest))
+            }
+        };
+        match decide(&evaluation.tiers, selecting, direction, &part, with) {
+            Decision::Denied(denial) => denial.policies,
+            // Several addresses, of which a rule allows one: all policies of the end together deny the others.
+            Decision::Open | Decision::Allowed(_) => {
+                let names = evaluation.isolated_by(class, direction);
+                names.into_iter().map(str::to_owned).collect()
+            }
+        }
+    }
+
     /// Returns the blocked part of the classes of a workload, or `None` if all are allowed.
     fn classes(
         &self,
@@ -105,7 +135,7 @@ impl Check<'_> {
         direction: Direction,
         peers: &[ClassId],
         far: &End,
-    ) -> Option<Span> {
+    ) -> Option<(Span, BlockedPeer)> {
         let evaluation = self.evaluation;
         let table = evaluation.tables.of(class, direction)?;
         let (protocol, port) = (self.requirement.protocol, self.requirement.port);
@@ -125,7 +155,7 @@ impl Check<'_> {
                 .get(table.pod(*peer))
                 .contains(protocol, port)
             {
-                return Some(span(far));
+                return Some((span(far), BlockedPeer::Class(*peer)));
             }
         }
         None
@@ -137,7 +167,7 @@ impl Check<'_> {
         class: ClassId,
         direction: Direction,
         addresses: &AddressSet,
-    ) -> Option<Span> {
+    ) -> Option<(Span, BlockedPeer)> {
         let table = self.evaluation.tables.of(class, direction)?;
         let (protocol, port) = (self.requirement.protocol, self.requirement.port);
         if self
@@ -150,6 +180,9 @@ impl Check<'_> {
             return None;
         }
         let rest = addresses.difference(&table.addresses.with(protocol, port));
-        (!rest.is_empty()).then_some(Span::Addresses(rest))
+        (!rest.is_empty()).then(|| {
+            let span = Span::Addresses(rest.clone());
+            (span, BlockedPeer::Addresses(rest))
+        })
     }
 }

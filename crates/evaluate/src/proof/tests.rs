@@ -150,6 +150,7 @@ fn an_existing_policy_can_block_too() {
     let sets = PolicySets {
         generated: &[],
         existing: &existing,
+        ..PolicySets::default()
     };
     let proof = super::prove(&shop(), sets, &needs, &managed(&[])).unwrap();
     assert_eq!(
@@ -161,6 +162,7 @@ fn an_existing_policy_can_block_too() {
     let own = PolicySets {
         generated: &existing,
         existing: &[],
+        ..PolicySets::default()
     };
     let proof = super::prove(&shop(), own, &needs, &managed(&[])).unwrap();
     assert!(!proof.is_sound());
@@ -312,6 +314,7 @@ fn excess_of_existing_policies_is_listed_separately_with_their_names() {
     let sets = PolicySets {
         generated: &web_and_db(),
         existing: &existing,
+        ..PolicySets::default()
     };
     let proof = super::prove(&shop(), sets, &needs, &managed(&["shop/web", "shop/db"])).unwrap();
     assert!(proof.is_sound() && proof.is_tight(), "{proof:?}");

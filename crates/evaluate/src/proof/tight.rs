@@ -83,7 +83,8 @@ impl<'a> ExcessSearch<'a> {
             .iter()
             .filter(|class| !pod_classes.classes[class.index()].host_network)
         {
-            if self.all.of(*class, direction).is_none() {
+            let table = self.all.of(*class, direction);
+            if table.is_none_or(|table| !table.closed) {
                 open = true;
                 continue;
             }

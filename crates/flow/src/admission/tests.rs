@@ -63,7 +63,7 @@ struct Receiver(Admission);
 impl Receiver {
     fn take(&mut self, batch: FlowBatch, now: i64) -> FlowBatch {
         let mut done = Progresses::new();
-        let admitted = self.0.admit(batch, at(now), &mut done);
+        let admitted = self.0.admit(batch, Teller::Agent, at(now), &mut done);
         self.0.settle(done);
         admitted
     }
@@ -214,13 +214,47 @@ fn names_and_kinds_of_source_that_no_agent_has_are_refused_and_counted() {
         ..call(-5, -4)
     };
     let mut forged = batch(1, (-10, 0), vec![claims, stand_in, call(-5, -4)]);
-    for source in [Source::Hubble, Source::FlowLog] {
-        forged.seen.records.push((source, call(-5, -4)));
-    }
+    forged.seen.records.push((Source::FlowLog, call(-5, -4)));
     let taken = Receiver::default().take(forged, 0);
-    let expected = [(Loss::SourceRefused, 2), (Loss::ClaimRefused, 2)];
+    let expected = [(Loss::SourceRefused, 1), (Loss::ClaimRefused, 2)];
     assert_eq!(taken.seen.losses, expected.into());
     only(&taken);
+}
+
+#[test]
+fn relay_tells_what_hubble_saw_by_addresses_and_nothing_else() {
+    let named = Arc::new(PeerLabels {
+        server: Some(PeerLabel::Pod(PodLabel::named("shop", "db"))),
+        ..PeerLabels::default()
+    });
+    let claims = FlowRecord {
+        labels: Some(named),
+        ..call(-5, -4)
+    };
+    let mut told = batch(1, (-10, 0), vec![call(-5, -4)]);
+    for (source, record) in [(Source::Hubble, call(-5, -4)), (Source::Hubble, claims)] {
+        told.seen.records.push((source, record));
+    }
+    let admission = Admission::default();
+    let taken = admission.admit(told, Teller::Relay, at(0), &mut Progresses::new());
+    let expected = [(Loss::SourceRefused, 1), (Loss::ClaimRefused, 1)];
+    assert_eq!(taken.seen.losses, expected.into());
+    assert_eq!(taken.seen.records[0].0, Source::Hubble);
+    only(&taken);
+}
+
+#[test]
+fn what_relay_tells_of_a_node_takes_no_time_from_the_nodes_own_agent() {
+    let admission = Admission::default();
+    let mut done = Progresses::new();
+    let of_relay = batch(1, (-30, 0), Vec::new());
+    admission.admit(of_relay, Teller::Relay, at(0), &mut done);
+    let mut settled = admission;
+    settled.settle(done);
+    let of_agent = batch(2, (-20, -10), vec![call(-18, -15)]);
+    let taken = settled.admit(of_agent, Teller::Agent, at(1), &mut Progresses::new());
+    let told = only(&taken).told.expect("a time");
+    assert_eq!(told.last, at(-15), "its own time, and not when it came");
 }
 
 #[test]
@@ -283,7 +317,7 @@ fn batches_that_could_not_be_stored_come_again_as_if_for_the_first_time() {
     for _ in 0..2 {
         let mut done = Progresses::new();
         let again = batch(1, (-600, -300), vec![call(-500, -400)]);
-        let taken = receiver.0.admit(again, at(0), &mut done);
+        let taken = receiver.0.admit(again, Teller::Agent, at(0), &mut done);
         assert_eq!(only(&taken).told.map(|told| told.last), Some(at(-400)));
     }
 }

@@ -90,8 +90,14 @@ fn node_address_remedy(plugin: NetworkPlugin) -> &'static str {
 }
 
 impl OpenDirections {
-    /// Leaves the directions open in which a workload needs what the cluster's network plugin does not honour.
-    pub fn leave_open_not_honoured(&mut self, requirements: &[Requirement], inventory: &Inventory) {
+    /// Leaves the directions open in which a workload needs what the cluster's network plugin does not honour. `by_name`:
+    /// the policies of these workloads have names for nodes and need no ipBlock of one (rule: cilium-entities).
+    pub fn leave_open_not_honoured(
+        &mut self,
+        requirements: &[Requirement],
+        inventory: &Inventory,
+        by_name: impl Fn(&WorkloadId) -> bool,
+    ) {
         let plugin = &inventory.network_plugin;
         let behaviour = plugin.behaviour();
         let hosts = hosts(inventory);
@@ -114,7 +120,9 @@ impl OpenDirections {
                 (&requirement.server, &requirement.client, Direction::Ingress),
             ];
             for (near, far, direction) in ends {
-                if let (End::Workload(id), Some(why)) = (near, why(requirement, far)) {
+                if let (End::Workload(id), Some(why)) = (near, why(requirement, far))
+                    && !(why == WhyNotHonoured::NodeAddress && by_name(id))
+                {
                     let needs = found.entry((id, direction, why)).or_default();
                     needs.insert(need(requirement, far));
                 }
@@ -200,10 +208,18 @@ mod tests {
 
     fn open(profile: &str, requirement: Requirement) -> Vec<String> {
         let mut open = OpenDirections::default();
-        open.leave_open_not_honoured(&[requirement], &inventory(profile));
+        open.leave_open_not_honoured(&[requirement], &inventory(profile), |_| false);
         assert!(!open.contains(&id(), Direction::Ingress));
         let reasons = open.reasons(&id(), Direction::Egress);
         reasons.into_iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_policy_that_names_nodes_needs_no_block_that_the_plugin_ignores() {
+        let mut named = OpenDirections::default();
+        let requirement = to("192.168.0.10", Protocol::Tcp);
+        named.leave_open_not_honoured(&[requirement], &inventory("cilium"), |one| *one == id());
+        assert!(!named.contains(&id(), Direction::Egress));
     }
 
     #[test]

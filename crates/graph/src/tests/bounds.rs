@@ -98,7 +98,8 @@ fn what_an_agent_tells_of_other_nodes_pods_is_no_edge_and_is_reported_with_its_n
         record("172.18.0.2", API, Verdict::Established),
         udp(WEB, "10.244.2.53:5353", Verdict::OneWay, 5),
     ];
-    for view in [&["n1", "n2"][..], &[]] {
+    // Without a view of n1 and n2 the datagrams that nobody answered may have been flooded.
+    for (view, connections) in [(&["n1", "n2"][..], 9), (&[], 8)] {
         let mut batches = vec![batch("n3", 300, forged.clone())];
         batches.extend(view.iter().map(|node| batch(node, 300, Vec::new())));
         let built = built(batches);
@@ -109,7 +110,8 @@ fn what_an_agent_tells_of_other_nodes_pods_is_no_edge_and_is_reported_with_its_n
             .iter()
             .find(|f| f.code == Code::AgentOutOfBounds);
         let finding = finding.expect("a finding");
-        assert!(finding.message.contains("9 connections"), "{finding:?}");
+        let told = format!("{connections} connections");
+        assert!(finding.message.contains(&told), "{finding:?}");
         assert_eq!(finding.samples.len(), 5);
     }
     // An agent on a node with pods is no more believed about those of others.
@@ -161,6 +163,48 @@ fn transit_that_an_end_s_own_agent_saw_as_well_is_no_offence_and_adds_nothing() 
         batch("n1", 300, vec![call()]),
         batch("n3", 300, vec![call(), more]),
     ]);
+    assert_eq!(accused(&forged), ["node n3"]);
+}
+
+#[test]
+fn packets_that_a_switch_floods_after_masquerading_are_no_offence() {
+    // A pod on n1 asks a resolver as its node; n3 gets a copy on the wire, since the switch does not know the receiver.
+    let asked = udp(WEB, "192.0.2.53:53", Verdict::OneWay, 3);
+    let asked = with(|one| one.seen_as = Some(ip("172.18.0.2")), asked);
+    let copy = udp("172.18.0.2", "192.0.2.53:53", Verdict::OneWay, 3);
+    let honest = vec![
+        batch("n1", 300, vec![asked.clone()]),
+        batch("n3", 300, vec![copy.clone()]),
+    ];
+    let both = built(honest);
+    assert_eq!(accused(&both), [""; 0]);
+    assert_eq!(
+        edges(&both),
+        edges(&built(vec![batch("n1", 300, vec![asked.clone()])]))
+    );
+    // What n1 did not send is one.
+    let other = udp("172.18.0.2", "192.0.2.54:53", Verdict::OneWay, 3);
+    let forged = built(vec![
+        batch("n1", 300, vec![asked]),
+        batch("n3", 300, vec![copy, other]),
+    ]);
+    assert_eq!(accused(&forged), ["node n3"]);
+}
+
+#[test]
+fn what_is_sent_to_a_node_that_is_down_is_held_against_no_other() {
+    let tried = record("192.0.2.7", "172.18.0.2:30080", Verdict::Unanswered);
+    // n1 told nothing of that time: it was down.
+    let flooded = built(vec![batch("n3", 300, vec![tried.clone()])]);
+    assert_eq!((edges(&flooded), accused(&flooded)), (vec![], vec![]));
+    let watched = built(vec![
+        batch("n1", 300, Vec::new()),
+        batch("n3", 300, vec![tried]),
+    ]);
+    assert_eq!(accused(&watched), ["node n3"]);
+    // Somebody who is down answers nobody.
+    let answered = record("192.0.2.7", "172.18.0.2:30080", Verdict::Established);
+    let forged = built(vec![batch("n3", 300, vec![answered])]);
     assert_eq!(accused(&forged), ["node n3"]);
 }
 

@@ -268,7 +268,8 @@ impl<'i> FileReader<'i> {
                 }
                 self.reader.take_event(&flow);
             }
-            Ok(HubbleLine::Lost(count)) => self.reader.lose(Loss::LogLost, count),
+            Ok(HubbleLine::Lost { count, .. }) => self.reader.lose(Loss::LogLost, count),
+            Ok(HubbleLine::Nodes { .. }) => self.skip("hubble-node-status"),
             Ok(HubbleLine::Skipped(reason)) => self.skip(reason),
             Err(HubbleLineError::Incomplete(what)) => self.incomplete(place, what),
             Err(error) => return Err(LineError(error.to_string())),

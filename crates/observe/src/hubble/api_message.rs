@@ -3,9 +3,11 @@
 
 use super::generated::flow::{self as proto, layer4::Protocol};
 use super::generated::observer::{GetFlowsResponse, get_flows_response::ResponseTypes};
-use super::json::{
-    EnumValue, HubbleLine, HubbleLineError, RawDns, RawEndpoint, RawEventType, RawFlags, RawFlow,
-    RawIp, RawLayer4, RawLayer7, RawPorts, RawService, RawWorkload,
+use super::generated::relay::NodeState;
+use super::json::{HubbleLine, HubbleLineError, NodeName, node_status};
+use super::raw::{
+    EnumValue, RawDns, RawEndpoint, RawEventType, RawFlags, RawFlow, RawIp, RawLayer4, RawLayer7,
+    RawPorts, RawService, RawWorkload,
 };
 use serde::de::IgnoredAny;
 
@@ -14,10 +16,19 @@ pub(super) fn parse_response(response: GetFlowsResponse) -> Result<HubbleLine, H
     match response.response_types {
         Some(ResponseTypes::Flow(mut flow)) => {
             flow.time = flow.time.or(response.time);
+            if flow.node_name.is_empty() {
+                flow.node_name = response.node_name;
+            }
             raw_flow(flow)?.parse()
         }
-        Some(ResponseTypes::LostEvents(lost)) => Ok(HubbleLine::Lost(lost.num_events_lost)),
-        Some(ResponseTypes::NodeStatus(_)) => Ok(HubbleLine::Skipped("hubble-node-status")),
+        Some(ResponseTypes::LostEvents(lost)) => Ok(HubbleLine::Lost {
+            count: lost.num_events_lost,
+            node: NodeName::parse(&response.node_name),
+        }),
+        Some(ResponseTypes::NodeStatus(status)) => {
+            let connected = status.state_change() == NodeState::NodeConnected;
+            Ok(node_status(&status.node_names, connected))
+        }
         None => Ok(HubbleLine::Skipped("hubble-agent-event")),
     }
 }
@@ -27,6 +38,11 @@ fn raw_flow(flow: proto::Flow) -> Result<RawFlow, HubbleLineError> {
     Ok(RawFlow {
         time: flow.time.map(time).transpose().map_err(malformed)?,
         verdict: number(flow.verdict),
+        drop_reason_desc: number(flow.drop_reason_desc),
+        drop_reason: match flow.drop_reason {
+            0 => EnumValue::None,
+            reason => EnumValue::Number(reason.into()),
+        },
         ip: flow.ip.map(|ip| RawIp {
             source: ip.source,
             destination: ip.destination,
@@ -50,11 +66,12 @@ fn raw_flow(flow: proto::Flow) -> Result<RawFlow, HubbleLineError> {
         is_reply: flow.is_reply,
         event_type: flow.event_type.map(|event| RawEventType {
             r#type: event.r#type.into(),
+            sub_type: event.sub_type.into(),
         }),
         source_service: flow.source_service.map(service),
         destination_service: flow.destination_service.map(service),
         trace_observation_point: number(flow.trace_observation_point),
-        node_name: String::new(),
+        node_name: flow.node_name,
     })
 }
 
@@ -118,8 +135,7 @@ fn endpoint(end: proto::Endpoint) -> RawEndpoint {
         labels: end.labels,
         pod_name: end.pod_name,
         workloads: end.workloads.into_iter().map(workload).collect(),
-        // The schema that is read has no field for it; a label of Cilium names it.
-        cluster_name: String::new(),
+        cluster_name: end.cluster_name,
     }
 }
 

@@ -28,6 +28,26 @@ pub enum ReplyFlag {
     Unknown,
 }
 
+/// What Cilium did with the packet or the message (rule: cilium-says-what-it-did).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PacketFate {
+    /// It went on: FORWARDED, REDIRECTED to the proxy, or a place where nothing is decided.
+    Passed,
+    /// It went on, though a policy denies it: AUDIT.
+    Audited,
+    /// A policy denies it: DROPPED by a policy, or without a reason.
+    Denied,
+    /// It went no further, and no policy said so: DROPPED for another reason, or ERROR.
+    Lost,
+}
+
+impl PacketFate {
+    /// Returns true if it did not arrive.
+    pub fn ended(self) -> bool {
+        matches!(self, PacketFate::Denied | PacketFate::Lost)
+    }
+}
+
 /// A DNS answer that Cilium's proxy saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DnsAnswer {
@@ -45,8 +65,7 @@ pub struct HubbleFlow {
     pub ends: [SocketAddr; 2],
     pub layer4: Layer4,
     pub reply: ReplyFlag,
-    /// DROPPED or ERROR.
-    pub dropped: bool,
+    pub fate: PacketFate,
     /// A message of layer 7, not a packet.
     pub layer7: bool,
     /// Where in the datapath: the same packet is seen at several places.
@@ -60,4 +79,6 @@ pub struct HubbleFlow {
     pub dns: Option<DnsAnswer>,
     /// The node that saw it, without the cluster's name; `None` where the source does not say.
     pub node: Option<String>,
+    /// The cluster of that node; `None` where the source does not say.
+    pub cluster: Option<String>,
 }

@@ -2,12 +2,14 @@
 //! exporter writes. Field names come as the .proto spells them or in camel case, enums as words or
 //! numbers, 64-bit numbers as strings; all are read.
 
-use super::flow::{DnsAnswer, HubbleFlow, Layer4, ReplyFlag};
+use super::drop_reason;
+use super::flow::{DnsAnswer, HubbleFlow, Layer4, PacketFate, ReplyFlag};
 use super::peer_labels::{EndpointFacts, build_label};
+use super::raw::{
+    EnumValue, RawEndpoint, RawFlags, RawFlow, RawLayer4, RawLayer7, RawLine, RawService,
+};
 use nanoseg_flow::TcpFlags;
 use nanoseg_net::{Timestamp, parse_address};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
 use std::net::{IpAddr, SocketAddr};
 
 /// The content of a line.
@@ -15,9 +17,40 @@ use std::net::{IpAddr, SocketAddr};
 pub enum HubbleLine {
     Flow(Box<HubbleFlow>),
     /// So many events were lost on their way.
-    Lost(u64),
+    Lost {
+        count: u64,
+        /// On this node, as far as it is said.
+        node: Option<NodeName>,
+    },
+    /// The state of nodes changed, as Relay sees them.
+    Nodes {
+        nodes: Vec<NodeName>,
+        /// Their events are seen from now on, or no more.
+        seen: bool,
+    },
     /// Nothing of a connection; the reason.
     Skipped(&'static str),
+}
+
+/// A node's name, and that of its cluster where it has one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NodeName {
+    pub cluster: Option<String>,
+    pub name: String,
+}
+
+impl NodeName {
+    /// Reads `NODE` or `CLUSTER/NODE`; `None` if there is none.
+    pub fn parse(text: &str) -> Option<NodeName> {
+        let (cluster, name) = match text.split_once('/') {
+            Some((cluster, name)) => (Some(cluster.to_owned()), name),
+            None => (None, text),
+        };
+        (!name.is_empty()).then(|| NodeName {
+            cluster,
+            name: name.to_owned(),
+        })
+    }
 }
 
 /// Why a line is no event.
@@ -28,183 +61,6 @@ pub enum HubbleLineError {
     /// An event without what makes a connection.
     #[error("there is no {0} in the flow")]
     Incomplete(&'static str),
-}
-
-/// An enum's value: its name or its number. Also 64-bit numbers.
-#[derive(Debug, Default, Deserialize)]
-#[serde(untagged)]
-pub(super) enum EnumValue {
-    Text(String),
-    Number(i64),
-    #[default]
-    None,
-}
-
-impl EnumValue {
-    fn is(&self, word: &str, number: i64) -> bool {
-        match self {
-            EnumValue::Text(text) => text == word,
-            EnumValue::Number(n) => *n == number,
-            EnumValue::None => false,
-        }
-    }
-
-    fn number(&self) -> Option<i64> {
-        match self {
-            EnumValue::Text(text) => text.parse().ok(),
-            EnumValue::Number(number) => Some(*number),
-            EnumValue::None => None,
-        }
-    }
-}
-
-/// The envelope of `GetFlowsResponse` and `ExportEvent`.
-#[derive(Debug, Deserialize)]
-struct RawLine {
-    flow: Option<RawFlow>,
-    #[serde(alias = "lostEvents")]
-    lost_events: Option<RawLost>,
-    #[serde(alias = "nodeStatus")]
-    node_status: Option<IgnoredAny>,
-    #[serde(alias = "agentEvent")]
-    agent_event: Option<IgnoredAny>,
-    #[serde(alias = "debugEvent")]
-    debug_event: Option<IgnoredAny>,
-    #[serde(default, alias = "nodeName")]
-    node_name: String,
-    time: Option<jiff::Timestamp>,
-}
-
-#[derive(Debug, Deserialize)]
-struct RawLost {
-    #[serde(default, alias = "numEventsLost")]
-    num_events_lost: EnumValue,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct RawFlow {
-    pub time: Option<jiff::Timestamp>,
-    pub verdict: EnumValue,
-    #[serde(alias = "IP")]
-    pub ip: Option<RawIp>,
-    pub l4: Option<RawLayer4>,
-    pub source: Option<RawEndpoint>,
-    pub destination: Option<RawEndpoint>,
-    #[serde(alias = "Type")]
-    pub r#type: EnumValue,
-    #[serde(alias = "sourceNames")]
-    pub source_names: Vec<String>,
-    #[serde(alias = "destinationNames")]
-    pub destination_names: Vec<String>,
-    pub l7: Option<RawLayer7>,
-    pub reply: Option<bool>,
-    #[serde(alias = "isReply")]
-    pub is_reply: Option<bool>,
-    #[serde(alias = "eventType")]
-    pub event_type: Option<RawEventType>,
-    #[serde(alias = "sourceService")]
-    pub source_service: Option<RawService>,
-    #[serde(alias = "destinationService")]
-    pub destination_service: Option<RawService>,
-    #[serde(alias = "traceObservationPoint")]
-    pub trace_observation_point: EnumValue,
-    /// `CLUSTER/NODE`, or `NODE` alone.
-    #[serde(alias = "nodeName")]
-    pub node_name: String,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct RawIp {
-    pub source: String,
-    pub destination: String,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct RawLayer4 {
-    #[serde(alias = "TCP")]
-    pub tcp: Option<RawPorts>,
-    #[serde(alias = "UDP")]
-    pub udp: Option<RawPorts>,
-    #[serde(alias = "SCTP")]
-    pub sctp: Option<RawPorts>,
-    #[serde(rename = "ICMPv4", alias = "icmpv4")]
-    pub icmp_v4: Option<IgnoredAny>,
-    #[serde(rename = "ICMPv6", alias = "icmpv6")]
-    pub icmp_v6: Option<IgnoredAny>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct RawPorts {
-    #[serde(alias = "sourcePort")]
-    pub source_port: u16,
-    #[serde(alias = "destinationPort")]
-    pub destination_port: u16,
-    pub flags: Option<RawFlags>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct RawFlags {
-    #[serde(alias = "FIN")]
-    pub fin: bool,
-    #[serde(alias = "SYN")]
-    pub syn: bool,
-    #[serde(alias = "RST")]
-    pub rst: bool,
-    #[serde(alias = "ACK")]
-    pub ack: bool,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct RawEndpoint {
-    pub identity: u64,
-    pub namespace: String,
-    pub labels: Vec<String>,
-    #[serde(alias = "podName")]
-    pub pod_name: String,
-    pub workloads: Vec<RawWorkload>,
-    #[serde(alias = "clusterName")]
-    pub cluster_name: String,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct RawWorkload {
-    pub name: String,
-    pub kind: String,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct RawService {
-    pub name: String,
-    pub namespace: String,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct RawEventType {
-    pub r#type: i64,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct RawLayer7 {
-    pub r#type: EnumValue,
-    pub dns: Option<RawDns>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct RawDns {
-    pub query: String,
-    pub ips: Vec<String>,
-    pub ttl: u32,
 }
 
 /// Reads one line.
@@ -220,10 +76,14 @@ pub fn parse_line(text: &str) -> Result<HubbleLine, HubbleLineError> {
     let line: RawLine = serde_json::from_str(text).map_err(malformed)?;
     if let Some(lost) = line.lost_events {
         let count = lost.num_events_lost.number().unwrap_or(1);
-        return Ok(HubbleLine::Lost(count.unsigned_abs()));
+        return Ok(HubbleLine::Lost {
+            count: count.unsigned_abs(),
+            node: NodeName::parse(&line.node_name),
+        });
     }
-    if line.node_status.is_some() {
-        return Ok(HubbleLine::Skipped("hubble-node-status"));
+    if let Some(status) = line.node_status {
+        let connected = status.state_change.is("NODE_CONNECTED", 1);
+        return Ok(node_status(&status.node_names, connected));
     }
     if line.agent_event.is_some() || line.debug_event.is_some() {
         return Ok(HubbleLine::Skipped("hubble-agent-event"));
@@ -239,7 +99,17 @@ pub fn parse_line(text: &str) -> Result<HubbleLine, HubbleLineError> {
     flow.parse()
 }
 
+/// Relay's word about nodes.
+pub(super) fn node_status(names: &[String], connected: bool) -> HubbleLine {
+    let nodes = names.iter().filter_map(|name| NodeName::parse(name));
+    HubbleLine::Nodes {
+        nodes: nodes.collect(),
+        seen: connected,
+    }
+}
+
 /// Event types and the one flow type that is no packet (cilium: pkg/monitor/api/types.go, flow.proto).
+const DROP: i64 = 1;
 const TRACE: i64 = 4;
 const POLICY_VERDICT: i64 = 5;
 const SOCK: i64 = 3;
@@ -275,14 +145,13 @@ impl RawFlow {
             return Err(missing("port"));
         }
         let time: Timestamp = self.time.ok_or(missing("time"))?.into();
-        let node = self.node_name.split_once('/');
-        let node = node.map_or(self.node_name.as_str(), |(_, node)| node);
+        let node = NodeName::parse(&self.node_name);
         Ok(HubbleLine::Flow(Box::new(HubbleFlow {
             time,
             ends,
             layer4,
             reply: self.reply(),
-            dropped: self.verdict.is("DROPPED", 2) || self.verdict.is("ERROR", 3),
+            fate: self.fate(),
             layer7: self.l7.is_some(),
             point: self.point(),
             labels: [&self.source, &self.destination]
@@ -291,8 +160,31 @@ impl RawFlow {
                 .map(|s| s.as_ref()?.parse()),
             dns: self.l7.as_ref().and_then(RawLayer7::answer),
             names: [self.source_names, self.destination_names],
-            node: Some(node.to_owned()).filter(|node| !node.is_empty()),
+            cluster: node.as_ref().and_then(|node| node.cluster.clone()),
+            node: node.map(|node| node.name),
         })))
+    }
+
+    fn fate(&self) -> PacketFate {
+        if self.verdict.is("AUDIT", 4) {
+            return PacketFate::Audited;
+        }
+        if self.verdict.is("ERROR", 3) {
+            return PacketFate::Lost;
+        }
+        if !self.verdict.is("DROPPED", 2) {
+            return PacketFate::Passed;
+        }
+        let sub_type = self.event_type.as_ref().filter(|of| of.r#type == DROP);
+        let reasons = [
+            drop_reason::number(&self.drop_reason_desc),
+            drop_reason::number(&self.drop_reason),
+            sub_type.map(|of| of.sub_type).filter(|reason| *reason != 0),
+        ];
+        match reasons.into_iter().flatten().next() {
+            Some(reason) if !drop_reason::is_of_policy(reason) => PacketFate::Lost,
+            _ => PacketFate::Denied,
+        }
     }
 
     /// The cluster of the node that saw it, where its name has one.

@@ -1,8 +1,10 @@
 //! Hubble's events as lines: a file, which is read to its end, or standard input, which is followed for as
 //! long as it is open (`hubble observe --follow -o jsonpb | nanoseg observe --hubble -`).
 
+use super::counters::{HubbleCounters, add};
 use super::json::parse_line;
-use super::receiver::{Event, HubbleCounters, HubbleReceiver, add};
+use super::receiver::{Event, HubbleReceiver};
+use super::scope::HubbleScope;
 use crate::decompression::decompressed;
 use crate::flow_log::line_reader::{BadLine, LineReader};
 use crate::{LiveError, LiveSource, Urgency};
@@ -44,7 +46,7 @@ impl HubbleLines {
     }
 
     fn spawn(input: impl Read + Send + 'static, name: String) -> io::Result<Self> {
-        let (receiver, out) = HubbleReceiver::new();
+        let (receiver, out) = HubbleReceiver::new(HubbleScope::Everything);
         let counters = Arc::clone(&receiver.counters);
         // Nobody waits for this thread: it may stand in a read that never ends.
         thread::Builder::new()

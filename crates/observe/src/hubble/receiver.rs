@@ -1,20 +1,23 @@
 //! The receiving side of Hubble's events, common to lines and the API: a queue between the thread that
-//! reads and the one that polls, the table, and the collector.
+//! reads and the one that polls, and what was put together of them.
 
+use super::counters::{HubbleCounters, add};
+use super::events::EventCollector;
+use super::flow::HubbleFlow;
 use super::json::{HubbleLine, HubbleLineError};
-use super::table::{HubbleLimits, HubbleTable};
+use super::scope::{HubbleScope, OneCluster, strip_names};
+use super::table::HubbleLimits;
 use crate::{Clock, LiveError, Urgency};
-use nanoseg_flow::{Collector, CollectorLimits, Loss, Observations, Source};
+use nanoseg_flow::{CollectorLimits, Loss, Observations};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 /// Events between the threads, about 600 bytes each. The reader waits while the queue is full: a pipe
 /// fills, and Hubble counts what it cannot send.
-const QUEUE: usize = 4096;
+pub(super) const QUEUE: usize = 4096;
 /// How often connections are checked for something to report.
-const SETTLE: Duration = Duration::from_millis(500);
+pub(super) const SETTLE: Duration = Duration::from_millis(500);
 
 /// What comes through the queue.
 #[derive(Debug)]
@@ -22,29 +25,11 @@ pub(super) enum Event {
     Line(Result<HubbleLine, HubbleLineError>),
     /// A line that is no text, or too long.
     NoLine,
+    /// The connection broke; it is made again.
+    #[cfg(feature = "relay")]
+    Broken,
     /// Nothing more will come, and why.
     Failed(LiveError),
-}
-
-/// Counters that go on while the source runs on another thread.
-#[derive(Debug, Default)]
-pub struct HubbleCounters {
-    /// Events that were read, of all kinds.
-    pub events: AtomicU64,
-    /// Events that belong to no connection: ICMP, sockets, nodes, agents.
-    pub skipped: AtomicU64,
-    /// Lines that are no event.
-    pub malformed: AtomicU64,
-    /// Flows without addresses, ports or time.
-    pub incomplete: AtomicU64,
-    /// Events that Hubble reports as lost.
-    pub lost: AtomicU64,
-    /// Connections to Relay that broke.
-    pub reconnects: AtomicU64,
-}
-
-pub(super) fn add(counter: &AtomicU64, count: u64) {
-    counter.fetch_add(count, Ordering::Relaxed);
 }
 
 /// The polling end.
@@ -52,21 +37,26 @@ pub(super) fn add(counter: &AtomicU64, count: u64) {
 pub(super) struct HubbleReceiver {
     events: Receiver<Event>,
     pub counters: Arc<HubbleCounters>,
-    table: HubbleTable,
-    collector: Collector,
+    scope: HubbleScope,
+    cluster: OneCluster,
+    seen: EventCollector,
     clock: Clock,
     settled: Instant,
 }
 
 impl HubbleReceiver {
     /// A receiver, and the sender of events to it.
-    pub fn new() -> (Self, SyncSender<Event>) {
+    pub fn new(scope: HubbleScope) -> (Self, SyncSender<Event>) {
         let (sender, events) = sync_channel(QUEUE);
         let receiver = HubbleReceiver {
             events,
             counters: Arc::default(),
-            table: HubbleTable::new(HubbleLimits::default()),
-            collector: Collector::new(CollectorLimits::default()),
+            cluster: OneCluster::new(match &scope {
+                HubbleScope::Everything => None,
+                HubbleScope::Node { cluster, .. } => cluster.clone(),
+            }),
+            scope,
+            seen: EventCollector::new(HubbleLimits::default(), CollectorLimits::default()),
             clock: Clock::start(),
             settled: Instant::now(),
         };
@@ -83,7 +73,7 @@ impl HubbleReceiver {
                 Err(RecvTimeoutError::Timeout) => break,
                 Err(RecvTimeoutError::Disconnected) => return Ok(false),
             }
-            if self.collector.is_full() {
+            if self.seen.is_full() {
                 break;
             }
             patience = Duration::ZERO;
@@ -97,63 +87,64 @@ impl HubbleReceiver {
     fn ingest(&mut self, event: Event) -> Result<(), LiveError> {
         let counters = Arc::clone(&self.counters);
         match event {
-            Event::Line(Ok(HubbleLine::Flow(flow))) => {
-                let now = self.clock.now();
-                self.table.ingest(&flow, now, &mut self.collector);
-            }
-            Event::Line(Ok(HubbleLine::Lost(count))) => {
+            Event::Line(Ok(HubbleLine::Flow(flow))) => self.ingest_flow(flow)?,
+            Event::Line(Ok(HubbleLine::Lost { count, node })) => {
+                let mine = self.scope.node();
+                let is_mine = node.is_none_or(|node| mine.is_none_or(|mine| mine == node.name));
+                let count = if is_mine { count } else { 0 };
                 add(&counters.lost, count);
-                self.collector.lose(Loss::LogLost, count);
+                self.seen.lose(Loss::LogLost, count);
             }
-            Event::Line(Ok(HubbleLine::Skipped(_))) => add(&counters.skipped, 1),
+            Event::Line(Ok(HubbleLine::Nodes { .. } | HubbleLine::Skipped(_))) => {
+                add(&counters.skipped, 1);
+            }
             Event::Line(Err(HubbleLineError::Incomplete(_))) => {
                 add(&counters.incomplete, 1);
-                self.collector.lose(Loss::FlowIncomplete, 1);
+                self.seen.lose(Loss::FlowIncomplete, 1);
             }
             Event::Line(Err(HubbleLineError::Malformed(_))) | Event::NoLine => {
                 add(&counters.malformed, 1);
-                self.collector.lose(Loss::LineMalformed, 1);
+                self.seen.lose(Loss::LineMalformed, 1);
             }
+            #[cfg(feature = "relay")]
+            Event::Broken => {}
             Event::Failed(error) => return Err(error),
         }
         Ok(())
     }
 
+    fn ingest_flow(&mut self, mut flow: Box<HubbleFlow>) -> Result<(), LiveError> {
+        if let Some(mine) = self.scope.node() {
+            if flow.node.as_deref() != Some(mine)
+                || !self.cluster.admits(flow.cluster.as_deref())?
+            {
+                add(&self.counters.of_others, 1);
+                return Ok(());
+            }
+            strip_names(&mut flow);
+        }
+        self.counters.note_fate(flow.fate);
+        self.seen.ingest(&flow, self.clock.now());
+        Ok(())
+    }
+
     fn settle(&mut self) {
         self.settled = Instant::now();
-        self.table.settle(self.clock.now(), &mut self.collector);
+        self.seen.settle(self.clock.now());
     }
 
     /// How soon the records should be taken.
     pub fn urgency(&self) -> Urgency {
-        if self.collector.is_full() {
-            Urgency::Full
-        } else if self.collector.has_new_edges() {
-            Urgency::NewEdge
-        } else {
-            Urgency::None
-        }
+        self.seen.urgency()
     }
 
     /// Removes and returns what was seen since the last call.
     pub fn take(&mut self) -> Observations {
-        let (records, scans, losses) = self.collector.take();
-        let records = records.into_iter().map(|r| (Source::Hubble, r)).collect();
-        let (names, names_lost) = self.table.take_names();
-        let mut slice = Observations {
-            records,
-            scans,
-            names,
-            losses,
-            ..Observations::default()
-        };
-        slice.lose(Loss::NameDropped, names_lost);
-        slice.lose(Loss::ConnectionEvicted, self.table.take_evicted());
-        slice
+        self.seen.take()
     }
 
     /// Nothing more will come: reports what was held back as it is.
     pub fn finish(&mut self) {
-        self.table.end_all(&mut self.collector);
+        self.seen.finish();
     }
 }

@@ -1,9 +1,16 @@
 //! Hubble's events by its API: Relay, which reports all nodes of a cluster, or one node's Cilium agent.
 
 mod follower;
+mod node_events;
+mod nodes;
 
-use super::receiver::{HubbleCounters, HubbleReceiver};
+pub use node_events::NodeObservations;
+pub use nodes::HubbleNodes;
+
+use super::counters::HubbleCounters;
+use super::receiver::{Event, HubbleReceiver};
 use super::resume::Resume;
+use super::scope::HubbleScope;
 use crate::{LiveError, LiveSource, Urgency};
 use follower::{BACK_OFF, Follower};
 use nanoseg_flow::{Observations, Source};
@@ -11,7 +18,7 @@ use nanoseg_net::Timestamp;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -26,12 +33,20 @@ const TCP_KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Where Relay is and how we know each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HubbleRelaySettings {
-    /// `host:port`.
+    /// `host:port`, or `unix:PATH` for the socket of the node's own Cilium agent.
     pub address: String,
     /// Without it everything can be read and altered on the way.
     pub tls: Option<HubbleTls>,
     /// Flows that Hubble still has since then come first; otherwise those from now on.
     pub since: Option<Timestamp>,
+}
+
+/// Relay as a source of agents or of the controller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HubbleSource {
+    pub relay: HubbleRelaySettings,
+    /// The cluster whose nodes count, where Relay tells of several.
+    pub cluster: Option<String>,
 }
 
 /// PEM files for TLS.
@@ -49,9 +64,8 @@ pub struct HubbleTls {
 #[derive(Debug)]
 pub struct HubbleRelay {
     receiver: HubbleReceiver,
-    /// Dropped to end the thread.
-    running: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    /// Ends the thread when it is dropped.
+    _following: Following,
 }
 
 impl HubbleRelay {
@@ -59,22 +73,57 @@ impl HubbleRelay {
     ///
     /// # Errors
     /// Files that cannot be read, a peer that cannot be reached in 10 s, or that refuses.
-    pub fn open(settings: HubbleRelaySettings) -> Result<Self, LiveError> {
+    pub fn open(settings: HubbleRelaySettings, scope: HubbleScope) -> Result<Self, LiveError> {
+        let node = scope.node().map(str::to_owned);
+        let (receiver, out) = HubbleReceiver::new(scope);
+        let counters = Arc::clone(&receiver.counters);
+        let following = Following::start(settings, node, counters, out)?;
+        Ok(HubbleRelay {
+            receiver,
+            _following: following,
+        })
+    }
+
+    /// Counters that go on while the source runs on another thread.
+    pub fn counters(&self) -> Arc<HubbleCounters> {
+        Arc::clone(&self.receiver.counters)
+    }
+}
+
+/// The thread that follows Relay, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Following {
+    /// Dropped to end the thread.
+    running: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Following {
+    /// Connects, and sends events to `out`: those of all nodes, or of `node`.
+    ///
+    /// # Errors
+    /// As [`HubbleRelay::open`].
+    pub(super) fn start(
+        settings: HubbleRelaySettings,
+        node: Option<String>,
+        counters: Arc<HubbleCounters>,
+        out: SyncSender<Event>,
+    ) -> Result<Following, LiveError> {
         let endpoint = endpoint(&settings)?;
-        let failed = |source| cannot(&settings.address, None, source);
+        let address = settings.address.clone();
+        let failed = |source| cannot(&address, None, source);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(failed)?;
-        let (receiver, out) = HubbleReceiver::new();
         let (opened, outcome) = sync_channel(1);
         let (running, ended) = oneshot::channel();
         let mut follower = Follower {
             endpoint,
-            address: settings.address.clone(),
-            secure: settings.tls.is_some(),
+            node,
             resume: settings.since.map(Resume::from).unwrap_or_default(),
-            counters: Arc::clone(&receiver.counters),
+            settings,
+            counters,
             opened: Some(opened),
             out,
             back_off: BACK_OFF.0,
@@ -96,20 +145,14 @@ impl HubbleRelay {
         outcome
             .recv()
             .map_err(|_| failed(io::Error::other("its thread ended")))??;
-        Ok(HubbleRelay {
-            receiver,
+        Ok(Following {
             running: Some(running),
             thread: Some(thread),
         })
     }
-
-    /// Counters that go on while the source runs on another thread.
-    pub fn counters(&self) -> Arc<HubbleCounters> {
-        Arc::clone(&self.receiver.counters)
-    }
 }
 
-impl Drop for HubbleRelay {
+impl Drop for Following {
     fn drop(&mut self) {
         self.running = None;
         if let Some(thread) = self.thread.take() {
@@ -148,15 +191,21 @@ fn cannot(address: &str, remedy: Option<&str>, source: io::Error) -> LiveError {
     }
 }
 
+/// Reads the files of the settings.
 fn endpoint(settings: &HubbleRelaySettings) -> Result<Endpoint, LiveError> {
     let address = &settings.address;
     let wrong = |remedy| move |source| cannot(address, Some(remedy), io::Error::other(source));
-    let scheme = match settings.tls {
-        Some(_) => "https",
-        None => "http",
+    let uri = match &settings.tls {
+        None if address.starts_with("unix:") => address.clone(),
+        Some(_) if address.starts_with("unix:") => {
+            let source = io::Error::other("a socket of the node has no TLS");
+            return Err(cannot(address, Some("leave out --hubble-tls-ca"), source));
+        }
+        Some(_) => format!("https://{address}"),
+        None => format!("http://{address}"),
     };
-    let endpoint = Endpoint::from_shared(format!("{scheme}://{address}"))
-        .map_err(wrong("write host:port"))?
+    let endpoint = Endpoint::from_shared(uri)
+        .map_err(wrong("write host:port, or unix:PATH"))?
         .connect_timeout(CONNECT)
         .tcp_keepalive(Some(TCP_KEEP_ALIVE))
         .tcp_nodelay(true);

@@ -6,11 +6,12 @@
 //! is kept for a receiver that knows the listeners.
 //!
 //! **How it went**: established if both sides were seen, or TCP beyond its SYN (an ACK follows a
-//! handshake). A reply means both sides. DROPPED counts only where nothing of the server was seen. A reset
+//! handshake). A reply means both sides. A policy's DROPPED counts only where nothing of the server was seen; dropped for another
+//! reason, it is an attempt without an answer. A reset
 //! on its own, after whatever came before, is no connection (rule: reply-opens-nothing). A SYN-ACK that the
 //! client answers with a bare RST is a probe (rule: reset-handshake-teaches-nothing).
 
-use super::flow::{HubbleFlow, Layer4, ReplyFlag};
+use super::flow::{HubbleFlow, Layer4, PacketFate, ReplyFlag};
 use super::peer_labels::exactness;
 use nanoseg_flow::{
     ActivityWindows, ConnectionReport, ConnectionSink, NameEntry, NameTable, NamedBy, Opening,
@@ -86,7 +87,10 @@ struct Connection {
     /// A reset without ACK. Cilium may leave out a bare acknowledgment; the reset of an open connection has ACK.
     bare_reset: [bool; 2],
     finished: bool,
-    dropped: bool,
+    /// A policy denies it.
+    denied: bool,
+    /// A packet of it was dropped, and no policy said so.
+    lost: bool,
     labels: [Option<PeerLabel>; 2],
     service: [Option<(String, String)>; 2],
     point: i64,
@@ -108,6 +112,11 @@ impl HubbleTable {
             evicted: 0,
             resets: 0,
         }
+    }
+
+    /// Sets the bounds, from now on.
+    pub fn set_limits(&mut self, limits: HubbleLimits) {
+        self.limits = limits;
     }
 
     /// Processes one event at `now`; connections that have to make room are reported to `sink`.
@@ -248,7 +257,8 @@ impl Connection {
             reset: [false; 2],
             bare_reset: [false; 2],
             finished: false,
-            dropped: false,
+            denied: false,
+            lost: false,
             labels: [None, None],
             service: [None, None],
             point: flow.point,
@@ -284,17 +294,19 @@ impl Connection {
             ReplyFlag::Reply => {
                 self.stated[1 - side] += 1;
                 // Cilium knows the other direction, or it would not be a reply.
-                self.sent[1 - side] |= !flow.dropped;
+                self.sent[1 - side] |= !flow.fate.ended();
             }
             ReplyFlag::Absent => self.absent[side] += 1,
             ReplyFlag::Unknown => {}
         }
+        self.denied |= flow.fate == PacketFate::Denied;
+        self.lost |= flow.fate == PacketFate::Lost;
         if let Layer4::Tcp(Some(flags)) = flow.layer4 {
             if flags.syn() {
                 self.opened = Some(if flags.ack() { 1 - side } else { side });
             }
-            if flow.dropped {
-                self.dropped = true;
+            if flow.fate.ended() {
+                // It did not arrive, so it shows nothing but the attempt.
             } else if flags.rst() {
                 self.reset[side] = true;
                 self.bare_reset[side] |= !flags.ack();
@@ -304,9 +316,7 @@ impl Connection {
                 self.beyond_syn |= !flags.syn();
                 self.finished |= flags.fin();
             }
-        } else if flow.dropped {
-            self.dropped = true;
-        } else {
+        } else if !flow.fate.ended() {
             self.sent[side] = true;
             // A message of layer 7 stands on a connection that is there.
             self.beyond_syn |= flow.layer7;
@@ -354,14 +364,15 @@ impl Connection {
         if self.sent == [true; 2] || self.syn_ack || self.beyond_syn {
             return Some(Verdict::Established);
         }
-        if self.reset[server] && (self.sent[client] || self.dropped) {
+        if self.reset[server] && (self.sent[client] || self.denied || self.lost) {
             return Some(Verdict::Refused);
         }
-        if self.dropped {
+        if self.denied {
             return Some(Verdict::Dropped);
         }
         match protocol {
-            _ if self.sent == [false; 2] => None,
+            // The attempt is certain, and that nothing of it arrived.
+            _ if self.sent == [false; 2] => self.lost.then_some(Verdict::Unanswered),
             Protocol::Tcp => Some(Verdict::Unanswered),
             Protocol::Udp | Protocol::Sctp => Some(Verdict::OneWay),
         }

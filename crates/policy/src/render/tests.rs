@@ -5,7 +5,7 @@ use crate::synthesis::{SynthesisOptions, synthesise};
 use crate::testing::{id, inventory, requirements};
 use k8s_openapi::api::networking::v1::{NetworkPolicyEgressRule, NetworkPolicyIngressRule};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use nanoseg_graph::OpenDirections;
+use nanoseg_graph::{DnsEvidence, OpenDirections};
 use nanoseg_inventory::WorkloadId;
 use proptest::prelude::*;
 
@@ -29,6 +29,7 @@ fn many_peers_are_listed_over_several_lines() {
         &requirements(&traffic),
         &[id("shop/api")],
         &OpenDirections::default(),
+        &DnsEvidence::default(),
         &options,
     );
     let text = render(&synthesis.policies[0]);
@@ -55,6 +56,7 @@ fn a_hostile_name_stays_inside_its_comment() {
         &wanted,
         &[id("shop/web")],
         &OpenDirections::default(),
+        &DnsEvidence::default(),
         &options,
     )
     .policies
@@ -187,6 +189,7 @@ fn origins(direction: Direction, rules: &[AnyRule]) -> Vec<RuleOrigin> {
             .map(|_| PeerOrigin {
                 names: note.iter().cloned().collect(),
                 comment: note.clone(),
+                written: None,
                 edges: BTreeSet::new(),
             })
             .collect(),
@@ -217,6 +220,7 @@ prop_compose! {
             reach: Some(std::sync::Arc::new([workload.clone(), id("s/x")].into())),
             workload,
             open: Vec::new(),
+            native: None,
             rules,
             policy: NetworkPolicy {
                 metadata: ObjectMeta {

@@ -1,6 +1,6 @@
 //! The addresses of rules as ipBlocks: which addresses are summarised, and the comments beside the blocks.
 
-use super::{Block, Group, Need, PeerOrigin, Ports, RuleContext, Summary};
+use super::{Block, Group, GroupKey, Need, PeerOrigin, RuleContext, Summary};
 use crate::ip_blocks::summarise;
 use k8s_openapi::api::networking::v1::{IPBlock, NetworkPolicyPeer};
 use std::cmp::Reverse;
@@ -15,32 +15,34 @@ const ANYWHERE: &str = "anywhere: a public entry, chosen by --public-entry=anywh
 
 /// Decides the blocks of every group. Groups with more ports are decided first: an address that one of their
 /// blocks allows anyway needs no rule of its own for fewer ports.
-pub(super) fn plan(groups: &mut BTreeMap<Ports, Group>, context: &RuleContext) {
-    let mut order: Vec<Ports> = groups.keys().cloned().collect();
-    order.sort_by_key(|ports| Reverse(ports.len()));
-    let mut summarised: Vec<Ports> = Vec::new();
-    for ports in order {
-        for wider in summarised.iter().filter(|wider| includes(wider, &ports)) {
-            let Some(mut group) = groups.remove(&ports) else {
+pub(super) fn plan(groups: &mut BTreeMap<GroupKey, Group>, context: &RuleContext) {
+    let mut order: Vec<GroupKey> = groups.keys().cloned().collect();
+    order.sort_by_key(|key| Reverse(key.ports.len()));
+    let mut summarised: Vec<GroupKey> = Vec::new();
+    for key in order {
+        for wider in summarised.iter().filter(|wider| includes(wider, &key)) {
+            let Some(mut group) = groups.remove(&key) else {
                 continue;
             };
             if let Some(wider) = groups.get_mut(wider) {
                 absorb(wider, &mut group);
             }
-            groups.insert(ports.clone(), group);
+            groups.insert(key.clone(), group);
         }
-        if let Some(group) = groups.get_mut(&ports) {
+        if let Some(group) = groups.get_mut(&key) {
             group.blocks = blocks(group, context);
             if group.blocks.iter().any(|block| block.covers_more()) {
-                summarised.push(ports);
+                summarised.push(key);
             }
         }
     }
 }
 
 /// Returns true if `wider` has all of `ports` and at least one more.
-fn includes(wider: &Ports, ports: &Ports) -> bool {
-    wider.len() > ports.len() && ports.iter().all(|port| wider.contains(port))
+fn includes(wider: &GroupKey, key: &GroupKey) -> bool {
+    wider.lookup == key.lookup
+        && wider.ports.len() > key.ports.len()
+        && key.ports.iter().all(|port| wider.ports.contains(port))
 }
 
 /// Moves the addresses that a summarised block of `wider` allows from `group` to this block.
@@ -111,6 +113,7 @@ pub(super) fn origin(block: &Block, group: &Group) -> PeerOrigin {
         return PeerOrigin {
             names: vec![format!("anywhere ({})", block.net)],
             comment: Some(ANYWHERE.to_string()),
+            written: Some(block.net.to_string()),
             edges: seen.flat_map(|need| need.edges.iter().copied()).collect(),
         };
     }
@@ -140,6 +143,7 @@ pub(super) fn origin(block: &Block, group: &Group) -> PeerOrigin {
     PeerOrigin {
         names,
         comment,
+        written: Some(block.net.to_string()),
         edges,
     }
 }

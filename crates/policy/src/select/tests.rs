@@ -29,7 +29,7 @@ fn select(inventory: &Inventory, workload: &str) -> Found {
 }
 
 fn found(inventory: &Inventory, id: &WorkloadId) -> Found {
-    let selection = Selectors::build(inventory).select(id);
+    let selection = Selectors::build(inventory, Dialect::Kubernetes).select(id);
     let mut also = selection.reach.as_deref().cloned().unwrap_or_default();
     also.remove(id);
     Found {
@@ -184,7 +184,8 @@ fn what_does_not_last_is_chosen_only_if_nothing_that_lasts_is_exact() {
         for (name, match_labels, pods) in workloads {
             add(&mut inventory, name, match_labels, pods);
         }
-        let selection = Selectors::build(&inventory).select(&id(workloads[0].0));
+        let selection =
+            Selectors::build(&inventory, Dialect::Kubernetes).select(&id(workloads[0].0));
         let labels = selection.passing.iter();
         labels
             .map(|l| format!("{}={} {:?}", l.key, l.value, l.nature))
@@ -255,7 +256,7 @@ fn the_owners_own_selector_lasts_unless_its_value_names_a_release() {
     let mut inventory = Inventory::default();
     add(&mut inventory, "s/a", a, &[a]);
     add(&mut inventory, "s/b", b, &[b]);
-    let selection = Selectors::build(&inventory).select(&id("s/a"));
+    let selection = Selectors::build(&inventory, Dialect::Kubernetes).select(&id("s/a"));
     assert_eq!(selection.passing.len(), 1);
 }
 

@@ -65,7 +65,7 @@ fn families_of(inventory: &Inventory, entry: &PublicEntry) -> [bool; 2] {
 }
 
 /// Returns the whole families of which `addresses` has some.
-pub(super) fn families(addresses: &AddressSet) -> impl Iterator<Item = IpNet> + use<> {
+pub(in super::super) fn families(addresses: &AddressSet) -> impl Iterator<Item = IpNet> + use<> {
     let all = [AddressSet::all_v4(), AddressSet::all_v6()];
     let used = all.map(|family| !family.intersection(addresses).is_empty());
     let nets = FAMILIES.into_iter().zip(used);

@@ -1,5 +1,6 @@
 //! The selectors of all workloads that get a policy or occur as a peer, and the findings about them.
 
+use crate::dialect::Dialect;
 use crate::select::{PassingLabel, Selection, Selectors};
 use nanoseg_finding::{Code, Finding};
 use nanoseg_graph::{End, Requirement};
@@ -22,6 +23,7 @@ impl<'a> Selections<'a> {
         inventory: &'a Inventory,
         requirements: &'a [Requirement],
         managed: &BTreeSet<&'a WorkloadId>,
+        dialect: Dialect,
     ) -> Self {
         let ends = requirements.iter().flat_map(|r| [&r.client, &r.server]);
         let mut wanted: BTreeSet<&WorkloadId> = managed.clone();
@@ -32,7 +34,7 @@ impl<'a> Selections<'a> {
             })
             .collect();
         wanted.extend(workloads);
-        let mut selectors = Selectors::build(inventory);
+        let mut selectors = Selectors::build(inventory, dialect);
         let known = wanted
             .iter()
             .map(|id| (*id, selectors.select(id)))

@@ -21,7 +21,14 @@ fn with(
 ) -> Synthesis {
     let managed: Vec<_> = managed.iter().map(|m| id(m)).collect();
     let open = OpenDirections::default();
-    synthesise(inventory, &requirements(traffic), &managed, &open, &options)
+    synthesise(
+        inventory,
+        &requirements(traffic),
+        &managed,
+        &open,
+        &DnsEvidence::default(),
+        &options,
+    )
 }
 
 fn yaml(synthesis: &Synthesis, workload: &str) -> String {
@@ -184,6 +191,7 @@ fn order_and_repetition_of_the_input_change_nothing() {
         &wanted,
         &managed,
         &OpenDirections::default(),
+        &DnsEvidence::default(),
         &options,
     );
     wanted.extend(wanted.clone());
@@ -193,6 +201,7 @@ fn order_and_repetition_of_the_input_change_nothing() {
         &wanted,
         &[id("shop/a"), id("shop/api")],
         &OpenDirections::default(),
+        &DnsEvidence::default(),
         &options,
     );
     assert_eq!(once, again);
@@ -224,6 +233,7 @@ fn with_open(
         &requirements(traffic),
         &managed,
         &directions,
+        &DnsEvidence::default(),
         &options,
     )
 }
@@ -489,6 +499,7 @@ fn a_public_entry_that_is_open_to_anywhere_says_so_and_needs_no_single_addresses
         &needs,
         &[id("shop/web")],
         &OpenDirections::default(),
+        &DnsEvidence::default(),
         &options,
     );
     let text = yaml(&synthesis, "shop/web");

@@ -1,4 +1,4 @@
-//! Policies of kinds that nanoseg does not evaluate: those that differ are listed, without what they open.
+//! Policies that nanoseg does not judge, or not wholly: those that differ are listed, without what they open.
 
 use super::MOST;
 use crate::escape::{code, markdown as text};
@@ -10,7 +10,7 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// A policy that differs, of a kind that nanoseg does not evaluate.
+/// A policy that differs and is not judged, or not wholly.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NotJudged {
     pub kind: String,
@@ -20,16 +20,23 @@ pub struct NotJudged {
     pub way: &'static str,
     /// Where it is written: after, or before if it was removed.
     pub file: String,
+    /// What of it is not judged; empty for a kind of which nothing is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
 }
 
 impl fmt::Display for NotJudged {
-    /// `CiliumNetworkPolicy shop/web is added: not judged`.
+    /// `CiliumNetworkPolicy shop/web is added: not judged (spec.egress[0].toGroups is not judged)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
             "{} {} is {}: not judged",
             self.kind, self.policy, self.way
-        )
+        )?;
+        if self.fields.is_empty() {
+            return Ok(());
+        }
+        write!(f, " ({})", self.fields.join(", "))
     }
 }
 
@@ -56,6 +63,7 @@ pub fn not_judged(before: &[OtherPolicy], after: &[OtherPolicy]) -> Vec<NotJudge
             policy: one.name.clone(),
             way,
             file: one.file.clone(),
+            fields: one.fields.clone(),
         })
     };
     names.into_iter().filter_map(of).collect()
@@ -64,7 +72,7 @@ pub fn not_judged(before: &[OtherPolicy], after: &[OtherPolicy]) -> Vec<NotJudge
 pub(super) const RULE: Rule = Rule {
     id: "policy-not-judged",
     level: Level::Error,
-    means: "The change touches a policy of a kind that nanoseg does not judge: what it opens is not known.",
+    means: "The change touches a policy that nanoseg does not judge, or fields of one: what they open is not known.",
     remedy: "Review it by hand, or say the same in a NetworkPolicy of networking.k8s.io.",
 };
 
@@ -74,17 +82,18 @@ pub(super) fn markdown(out: &mut String, not_judged: &[NotJudged]) {
         return;
     }
     heading(out, 3, "Not judged");
-    out.push_str("What these open and close is not known: nanoseg judges NetworkPolicies of networking.k8s.io.\n\n");
+    out.push_str("What these open and close is not known, or not all of it.\n\n");
     let row = |one: &NotJudged| {
         vec![
             text(&one.kind),
             code(&one.policy),
             one.way.to_owned(),
             code(&one.file),
+            text(&one.fields.join(", ")),
         ]
     };
     let rows: Vec<Vec<String>> = not_judged.iter().take(MOST).map(row).collect();
-    table(out, &["kind", "policy", "is", "file"], &rows);
+    table(out, &["kind", "policy", "is", "file", "fields"], &rows);
     if let Some(more) = not_judged.len().checked_sub(MOST).filter(|n| *n > 0) {
         out.push_str(&format!("\n… and {} more.\n", thousands(more as u64)));
     }

@@ -35,10 +35,6 @@ pub fn verdict(out: &mut String, run: &RunReport) {
     let _ = writeln!(out, "{sentence}\n");
     let mut rows = vec![
         vec![
-            "Network plugin".to_owned(),
-            text(&run.network_plugin.to_string()),
-        ],
-        vec![
             "Observed edges allowed".to_owned(),
             format!(
                 "{} of {}",
@@ -76,6 +72,7 @@ pub fn verdict(out: &mut String, run: &RunReport) {
         vec!["Learning".to_owned(), words::line_of(run)],
         vec!["Findings".to_owned(), finding_counts(run)],
     ];
+    rows.extend(network_plugin(run));
     if let Some(folder) = &run.output
         && !run.policies.is_empty()
     {
@@ -85,6 +82,13 @@ pub fn verdict(out: &mut String, run: &RunReport) {
         ]);
     }
     table(out, &["", ""], &rows);
+}
+
+/// Which network plugin the proof holds for; nothing where a finding says that it is not known.
+fn network_plugin(run: &RunReport) -> Option<Vec<String>> {
+    let plugin = &run.network_plugin;
+    let row = || vec!["Network plugin".to_owned(), text(&plugin.to_string())];
+    plugin.known.then(row)
 }
 
 fn finding_counts(run: &RunReport) -> String {

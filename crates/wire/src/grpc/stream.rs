@@ -8,7 +8,7 @@ use super::super::{WireError, decode};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
-use nanoseg_flow::{BatchId, FlowBatch};
+use nanoseg_flow::{BatchId, FlowBatch, Teller};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -69,6 +69,7 @@ pub trait Authenticator: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Incoming {
     pub batch: FlowBatch,
+    pub teller: Teller,
     pub done: oneshot::Sender<Result<(), String>>,
 }
 
@@ -200,7 +201,11 @@ async fn take_batch(
     let batch = admit_batch(hall, agent, bytes)?;
     let id = BatchId::of(&batch);
     let (done, stored) = oneshot::channel();
-    place.send(Incoming { batch, done });
+    place.send(Incoming {
+        batch,
+        teller: Teller::Agent,
+        done,
+    });
     Ok(async move {
         match stored.await {
             Ok(Ok(())) => Ok(Acknowledgement {

@@ -9,7 +9,7 @@ use async_nats::jetstream::Message;
 use async_nats::jetstream::message::AckKind;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use nanoseg_flow::FlowBatch;
+use nanoseg_flow::{FlowBatch, Teller};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -203,7 +203,12 @@ impl NatsIntake {
     /// Puts a message's batch into the queue. Returns a future that ends when it is stored.
     async fn store(&self, message: Message, batch: FlowBatch) -> Settling {
         let (done, stored) = oneshot::channel();
-        if self.out.send(Incoming { batch, done }).await.is_err() {
+        let incoming = Incoming {
+            batch,
+            teller: Teller::Agent,
+            done,
+        };
+        if self.out.send(incoming).await.is_err() {
             return Box::pin(settle(message, AckKind::Nak(None)));
         }
         Box::pin(async move {

@@ -5,9 +5,10 @@
 use super::reduce::{self, Reduce};
 use crate::inventory::OtherPolicy;
 use crate::inventory::kubernetes::{
-    CronJob, DaemonSet, Deployment, EndpointSlice, Job, Namespace, Node, Pod, ReplicaSet,
-    ReplicationController, Service, StatefulSet,
+    ConfigMap, CronJob, DaemonSet, Deployment, EndpointSlice, Job, Namespace, Node, Pod,
+    ReplicaSet, ReplicationController, Service, StatefulSet,
 };
+use crate::policy_kinds::OtherKind;
 use k8s_openapi::api::core::v1::Endpoints;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::Resource;
@@ -114,6 +115,15 @@ pub fn built_in() -> Vec<SnapshotKind> {
     ]
 }
 
+/// `ConfigMap`: only those of network plugins, by name, and of these a few values.
+pub fn config_maps() -> SnapshotKind {
+    SnapshotKind::built_in::<ConfigMap>(
+        reduce::typed::<ConfigMap>,
+        "the options of the network plugin are not known; its defaults count",
+    )
+    .unwatched()
+}
+
 /// `Endpoints`: only where a Service has no EndpointSlice.
 pub fn endpoints() -> SnapshotKind {
     SnapshotKind::built_in::<Endpoints>(
@@ -168,9 +178,9 @@ fn optional_kind((resource, can): (ApiResource, ApiCapabilities)) -> Option<Snap
         ("VulnerabilityReport", "aquasecurity.github.io") => {
             (reduce::scan, "vulnerabilities are not known")
         }
-        _ if OtherPolicy::is_kind(kind, group) => (
+        _ if OtherPolicy::is_kind(kind, group) || OtherKind::of(kind, group).is_some() => (
             |object| Ok(reduce::fields(object, &["spec", "specs"])),
-            "policies that are in force are not mentioned",
+            "policies of this kind that are in force are neither judged nor mentioned",
         ),
         _ => return None,
     };
@@ -182,6 +192,28 @@ fn optional_kind((resource, can): (ApiResource, ApiCapabilities)) -> Option<Snap
         meaning,
         is_watched: false,
     })
+}
+
+/// The kinds of policies of others, and of what they refer to, that an API server has.
+///
+/// # Errors
+/// The API server does not answer, or does not tell.
+pub async fn other_kind_resources(client: &kube::Client) -> kube::Result<Vec<ApiResource>> {
+    let aggregated = Discovery::new(client.clone()).run_aggregated().await;
+    let discovery = match aggregated {
+        Ok(discovery) => discovery,
+        Err(kube::Error::Api(status)) if status.code == 403 => {
+            return Err(kube::Error::Api(status));
+        }
+        // An API server that is older than 1.26.
+        Err(_) => Discovery::new(client.clone()).filter(&GROUPS).run().await?,
+    };
+    let is_policy = |kind: &SnapshotKind| {
+        let (kind, group) = (&kind.resource.kind, &kind.resource.group);
+        OtherPolicy::is_kind(kind, group) || OtherKind::of(kind, group).is_some()
+    };
+    let found = optional(&discovery).into_iter().filter(is_policy);
+    Ok(found.map(|kind| kind.resource).collect())
 }
 
 /// A kind of which only the metadata is read: an owner of pods that is not of Kubernetes itself.

@@ -7,6 +7,7 @@ use super::kinds::{self, SnapshotKind};
 use super::list::{self, ListError};
 use super::owners::OwnerRefs;
 use super::reduce;
+use crate::inventory::kubernetes::ConfigMap;
 use kube::core::DynamicObject;
 use kube::discovery::Discovery;
 use kube::{Api, Client};
@@ -35,6 +36,7 @@ impl Snapshot {
             taker.required(&kind).await?;
         }
         taker.api_server_service().await;
+        taker.network_plugin().await;
         taker.endpoints().await?;
         taker.custom().await;
         let mut snapshot = taker.snapshot;
@@ -201,6 +203,42 @@ impl Taker<'_> {
             self.snapshot.listed.truncate(listed);
             if let Err(why) = read {
                 self.lacks(kind, Some(PLACE.0.to_owned()), why);
+            }
+        }
+    }
+
+    /// What shows which network plugin enforces policies, and with which options: its DaemonSets, where only other
+    /// namespaces are asked for, and its ConfigMaps by their names, as far as they may be read.
+    async fn network_plugin(&mut self) {
+        const SYSTEM: &str = "kube-system";
+        if !self.namespaces.is_empty() && !self.namespaces.iter().any(|one| one == SYSTEM) {
+            let built_in = kinds::built_in();
+            let kind = built_in.iter().find(|k| k.is("DaemonSet", "apps"));
+            let listed = self.snapshot.listed.len();
+            if let Some(kind) = kind
+                && let Err(why) = self.list(kind, Some(SYSTEM), |_| true).await
+            {
+                self.lacks(kind, Some(SYSTEM.to_owned()), why);
+            }
+            self.snapshot.listed.truncate(listed);
+        }
+        let kind = kinds::config_maps();
+        let api = api(self.client, &kind, Some(SYSTEM));
+        for name in ConfigMap::NAMES {
+            match api.get_opt(name).await {
+                Ok(None) => {}
+                Ok(Some(object)) => {
+                    let small = reduce::reduced(object, &kind.resource, kind.reduce);
+                    self.snapshot.items.push(match small {
+                        Ok(small) => Item::new(&small),
+                        Err(error) => gap::unread(&format!("ConfigMap {name}"), &error.to_string()),
+                    });
+                }
+                Err(error) => {
+                    let why = ListError::new(&error);
+                    self.lacks(&kind, Some(SYSTEM.to_owned()), why);
+                    return;
+                }
             }
         }
     }

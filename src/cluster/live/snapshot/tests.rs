@@ -6,7 +6,7 @@ use super::content::{Listed, now};
 use super::*;
 use crate::cluster::parse_objects;
 use crate::inventory::{Inventory, Objects, OwnerRule};
-use api::Api;
+pub use api::Api;
 use serde_json::{Value, json};
 
 fn meta(namespace: &str, name: &str) -> Value {

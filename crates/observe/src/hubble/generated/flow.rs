@@ -14,6 +14,9 @@ pub struct Flow {
     pub time: ::core::option::Option<Timestamp>,
     #[prost(enumeration = "Verdict", tag = "2")]
     pub verdict: i32,
+    /// Deprecated in favour of drop_reason_desc; what old versions have.
+    #[prost(uint32, tag = "3")]
+    pub drop_reason: u32,
     #[prost(message, optional, tag = "5")]
     pub ip: ::core::option::Option<Ip>,
     #[prost(message, optional, tag = "6")]
@@ -24,6 +27,9 @@ pub struct Flow {
     pub destination: ::core::option::Option<Endpoint>,
     #[prost(enumeration = "FlowType", tag = "10")]
     pub r#type: i32,
+    /// The node that saw it: NAME, or CLUSTER/NAME.
+    #[prost(string, tag = "11")]
+    pub node_name: ::prost::alloc::string::String,
     /// All names that the source's and the destination's address can have.
     #[prost(string, repeated, tag = "13")]
     pub source_names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
@@ -42,6 +48,9 @@ pub struct Flow {
     pub destination_service: ::core::option::Option<Service>,
     #[prost(enumeration = "TraceObservationPoint", tag = "24")]
     pub trace_observation_point: i32,
+    /// Cilium's DropReason as its number: the list grows with each version.
+    #[prost(int32, tag = "25")]
+    pub drop_reason_desc: i32,
     /// Absent where nobody knows.
     #[prost(message, optional, tag = "26")]
     pub is_reply: ::core::option::Option<bool>,
@@ -141,6 +150,8 @@ pub struct Endpoint {
     pub pod_name: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "6")]
     pub workloads: ::prost::alloc::vec::Vec<Workload>,
+    #[prost(string, tag = "7")]
+    pub cluster_name: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Workload {
@@ -161,6 +172,16 @@ pub struct CiliumEventType {
     /// One of github.com/cilium/cilium/pkg/monitor/api.MessageType*.
     #[prost(int32, tag = "1")]
     pub r#type: i32,
+    /// Of a drop its reason.
+    #[prost(int32, tag = "2")]
+    pub sub_type: i32,
+}
+/// Of what is wanted.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FlowFilter {
+    /// Seen by one of these nodes; NAME means that of any cluster.
+    #[prost(string, repeated, tag = "24")]
+    pub node_name: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LostEvent {

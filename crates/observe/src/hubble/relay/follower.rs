@@ -1,16 +1,17 @@
 //! The part of the Relay client that runs on its thread: connects, takes flows in, and connects again.
 
 use super::super::api_message::parse_response;
-use super::super::generated::flow::Timestamp as ProtoTimestamp;
+use super::super::counters::{HubbleCounters, add};
+use super::super::generated::flow::{FlowFilter, Timestamp as ProtoTimestamp};
 use super::super::generated::observer::observer_client::ObserverClient;
 use super::super::generated::observer::{
     GetFlowsRequest, GetFlowsResponse, get_flows_response::ResponseTypes,
 };
 use super::super::generated::relay::{NodeState, NodeStatusEvent};
 use super::super::json::HubbleLine;
-use super::super::receiver::{Event, HubbleCounters, add};
+use super::super::receiver::Event;
 use super::super::resume::Resume;
-use super::{CONNECT, cannot};
+use super::{CONNECT, HubbleRelaySettings, cannot, endpoint};
 use crate::{Clock, LiveError};
 use nanoseg_net::{SECOND, Timestamp};
 use std::io;
@@ -43,10 +44,11 @@ enum Broken {
 
 /// The part that runs on the thread.
 pub(super) struct Follower {
+    pub settings: HubbleRelaySettings,
+    /// With the files of the settings as they could be read last.
     pub endpoint: Endpoint,
-    pub address: String,
-    /// By TLS.
-    pub secure: bool,
+    /// The one node whose flows are wanted; `None`: those of all.
+    pub node: Option<String>,
     pub resume: Resume,
     pub counters: Arc<HubbleCounters>,
     /// Told once, how the first attempt went.
@@ -76,12 +78,20 @@ impl Follower {
                 Broken::For(error) => error,
             };
             add(&self.counters.reconnects, 1);
+            if self.send(Event::Broken).await.is_err() {
+                return;
+            }
             let wait = self.back_off;
-            tracing::warn!(address = %self.address, reason = %error.source, ?wait,
+            tracing::warn!(address = %self.settings.address, reason = %error.source, ?wait,
                 "the connection to Hubble broke, connecting again");
             sleep(wait).await;
             self.back_off = (wait * 2).min(BACK_OFF.1);
             since = self.resume.since().or(Some(start));
+            // (rule: certificates-are-read-again)
+            match endpoint(&self.settings) {
+                Ok(endpoint) => self.endpoint = endpoint,
+                Err(error) => tracing::warn!("{error}: {}; as before", error.source),
+            }
         }
     }
 
@@ -99,8 +109,12 @@ impl Follower {
             Err(_) => return self.unreachable("no answer in 10 s".to_owned()),
         };
         let mut client = ObserverClient::new(channel);
+        let of_node = |node: &String| FlowFilter {
+            node_name: vec![node.clone()],
+        };
         let request = GetFlowsRequest {
             follow: true,
+            whitelist: self.node.iter().map(of_node).collect(),
             since: since.map(timestamp),
         };
         let mut call = pin!(client.get_flows(request));
@@ -160,22 +174,22 @@ impl Follower {
     }
 
     fn unreachable(&self, reason: String) -> Broken {
-        let remedy = if self.secure {
+        let address = &self.settings.address;
+        let remedy = if address.starts_with("unix:") {
+            "is Hubble enabled on this node, and its socket mounted here?"
+        } else if self.settings.tls.is_some() {
             "are the authority and the server's name those of Hubble Relay's certificate?"
         } else {
             "`kubectl -n kube-system port-forward service/hubble-relay 4245:80` makes it \
                  localhost:4245; a Relay with TLS needs its authority's certificate"
         };
-        Broken::For(cannot(
-            &self.address,
-            Some(remedy),
-            io::Error::other(reason),
-        ))
+        Broken::For(cannot(address, Some(remedy), io::Error::other(reason)))
     }
 
     fn refused(&self, status: &Status) -> Broken {
         let reason = || io::Error::other(format!("{:?}: {}", status.code(), causes(status)));
-        let forever = |remedy| Broken::Forever(cannot(&self.address, Some(remedy), reason()));
+        let forever =
+            |remedy| Broken::Forever(cannot(&self.settings.address, Some(remedy), reason()));
         match status.code() {
             Code::Unimplemented => forever("this is no Hubble; give the address of hubble-relay"),
             Code::Unauthenticated | Code::PermissionDenied => {

@@ -283,6 +283,68 @@ fn each_way_a_connection_can_go_has_its_verdict() {
     }
 }
 
+/// A SYN that went no further, with the rest of its event.
+fn dropped(rest: &str) -> HubbleFlow {
+    let l4 = r#"{"TCP":{"source_port":SPORT,"destination_port":DPORT,"flags":{"SYN":true}}} "#;
+    event(CLIENT, SERVER, &format!("{l4}{rest}"))
+}
+
+#[test]
+fn only_drops_by_a_policy_are_denied_and_others_are_attempts_without_an_answer() {
+    let policy = [
+        r#","verdict":"DROPPED","drop_reason_desc":"POLICY_DENIED","drop_reason":133"#,
+        r#","verdict":"DROPPED","dropReasonDesc":"POLICY_DENY""#,
+        r#","verdict":2,"drop_reason_desc":181"#,
+        r#","verdict":"DROPPED","drop_reason":133"#,
+        r#","verdict":"DROPPED","event_type":{"type":1,"sub_type":133}"#,
+        r#","verdict":"DROPPED","event_type":{"type":5,"sub_type":1},"drop_reason_desc":"POLICY_DENIED""#,
+        // An exporter may leave the reason out.
+        r#","verdict":"DROPPED","drop_reason_desc":"DROP_REASON_UNKNOWN","event_type":{"type":5}"#,
+    ];
+    let others = [
+        r#","verdict":"DROPPED","drop_reason_desc":"STALE_OR_UNROUTABLE_IP""#,
+        r#","verdict":"DROPPED","drop_reason":151"#,
+        r#","verdict":"DROPPED","eventType":{"type":1,"subType":155}"#,
+        r#","verdict":"DROPPED","drop_reason_desc":"AUTH_REQUIRED""#,
+        r#","verdict":"DROPPED","drop_reason_desc":"A_REASON_OF_A_LATER_VERSION""#,
+        r#","verdict":"ERROR""#,
+    ];
+    let all = policy.map(|rest| (rest, Verdict::Dropped)).into_iter();
+    for (rest, verdict) in all.chain(others.map(|rest| (rest, Verdict::Unanswered))) {
+        let found = connections(&[dropped(rest)]);
+        assert_eq!(found[0].verdict, verdict, "{rest}");
+        assert_eq!(found[0].client, CLIENT.parse().unwrap(), "{rest}");
+    }
+    let lost = others[0].replace("SYN", "");
+    let then = connections(&[
+        dropped(&lost),
+        tcp(CLIENT, SERVER, "SYN", "1"),
+        tcp(SERVER, CLIENT, "SYN+ACK", "1"),
+    ]);
+    assert_eq!(then[0].verdict, Verdict::Established, "it was tried again");
+}
+
+#[test]
+fn a_datagram_that_only_got_lost_is_no_traffic_and_one_of_many_changes_nothing() {
+    let datagram = |rest: &str| {
+        let l4 = r#"{"UDP":{"source_port":SPORT,"destination_port":DPORT}} "#;
+        event(CLIENT, SERVER, &format!("{l4}{rest}"))
+    };
+    let lost = datagram(r#","verdict":"DROPPED","drop_reason_desc":"CT_MAP_INSERTION_FAILED""#);
+    let sent = datagram(r#","verdict":"FORWARDED""#);
+    let only_lost = connections(std::slice::from_ref(&lost));
+    assert_eq!(only_lost[0].verdict, Verdict::Unanswered);
+    assert_eq!(connections(&[sent, lost])[0].verdict, Verdict::OneWay);
+}
+
+#[test]
+fn what_audit_mode_lets_pass_is_a_conversation_and_is_told_apart() {
+    let audited = tcp(CLIENT, SERVER, "SYN", "\"AUDIT\"");
+    assert_eq!(audited.fate, PacketFate::Audited);
+    let answered = connections(&[audited, tcp(SERVER, CLIENT, "SYN+ACK", "1")]);
+    assert_eq!(answered[0].verdict, Verdict::Established);
+}
+
 #[test]
 fn a_missing_reply_flag_means_a_request_only_where_the_version_has_no_better_one() {
     let seen = |rest: &str| {

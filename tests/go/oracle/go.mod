@@ -1,0 +1,3 @@
+module nanoseg.dev/tests/oracle
+
+go 1.26.0

@@ -1,0 +1,236 @@
+//! github.com/cilium/cilium v1.20.2, `pkg/policy`: what the agent computes for each endpoint on its node. An ipBlock
+//! matches no pod there, and no node unless `policy-cidr-match-mode` says so.
+
+use super::admin_policies::{as_admin_network_policy, cluster_network_policies};
+use super::case::{Case, Probe};
+use super::cilium_policies::cilium_policies;
+use super::cluster::{Shape, cluster};
+use super::compare::{Judge, Plan, compare};
+use super::network_policies::{Rules, policies};
+use super::ours::Ours;
+use fastrand::Rng;
+use nanoseg::evaluate::HostNetwork;
+use serde_json::{Value, json};
+
+const RULES: Rules = Rules {
+    not_in: true,
+    ipv6: true,
+    named_ports_to_blocks: true,
+    named_egress_ports: true,
+    // pkg/k8s/network_policy.go, ParseNetworkPolicy: rules count whatever `policyTypes` says.
+    idle_rules: false,
+};
+
+fn make(rng: &mut Rng) -> Case {
+    let ipv6 = rng.bool();
+    let shape = Shape {
+        ipv6,
+        host_network: true,
+        // Pods with the same labels are one identity there, and have one port of a name.
+        own_label: true,
+        every_key: false,
+        // pkg/types/portmap.go, NamedPortMap: a name has one port.
+        one_protocol_each_name: true,
+    };
+    let rules = Rules { ipv6, ..RULES };
+    let mut case = cluster(rng, shape);
+    case.policies = policies(rng, rules);
+    case
+}
+
+/// The same with nodes that ipBlocks match.
+fn make_matching_nodes(rng: &mut Rng) -> Case {
+    let mut case = make(rng);
+    case.options
+        .insert("policy-cidr-match-mode".into(), vec!["nodes".into()]);
+    case
+}
+
+fn matches_nodes(case: &Case) -> bool {
+    case.options
+        .get("policy-cidr-match-mode")
+        .is_some_and(|modes| modes.contains(&"nodes".into()))
+}
+
+pub fn judge(case: &Case) -> Judge {
+    let all = Ours::new(case, HostNetwork::Exact);
+    let nodes = Ours::new(&for_nodes(case), HostNetwork::Exact);
+    let ends = case.pods.len() + case.outside.len();
+    // With its addresses as labels, the host is one identity still: what matches one of them matches all.
+    let others: Vec<Vec<usize>> = (0..ends).map(|end| ends_of_same_node(case, end)).collect();
+    let node_of: Vec<Option<String>> = case.pods.iter().map(|pod| Some(pod.node.clone())).collect();
+    let own: Vec<Option<String>> = (0..ends)
+        .map(|end| case.node(end).map(|node| node.name.clone()))
+        .collect();
+    Box::new(move |client, server, probe: Probe| {
+        if own[client].is_none() && own[server].is_none() {
+            return Some(all.allows(client, server, probe));
+        }
+        let on_own_node = own[server].is_some() && node_of.get(client) == Some(&own[server]);
+        if on_own_node {
+            let mut addresses = others[server].iter();
+            return Some(addresses.any(|server| nodes.allows(client, *server, probe)));
+        }
+        Some(nodes.allows(client, server, probe))
+    })
+}
+
+fn ends_of_same_node(case: &Case, end: usize) -> Vec<usize> {
+    let Some(node) = case.node(end) else {
+        return vec![end];
+    };
+    let outside = case.pods.len()..case.pods.len() + case.outside.len();
+    let same = outside.filter(|other| case.node(*other).is_some_and(|one| one.name == node.name));
+    same.chain([end]).collect()
+}
+
+/// The case as nodes are matched: by no ipBlock, or by those narrower than the whole family.
+fn for_nodes(case: &Case) -> Case {
+    let mut case = case.clone();
+    let wide_only = matches_nodes(&case);
+    for policy in &mut case.policies {
+        replace_blocks(policy, wide_only);
+    }
+    case
+}
+
+fn replace_blocks(value: &mut Value, wide_only: bool) {
+    if let Some(cidr) = value.pointer("/ipBlock/cidr").and_then(Value::as_str)
+        && (!wide_only || cidr.ends_with("/0"))
+    {
+        *value = json!({"podSelector": {"matchLabels": {"no": "pod"}}});
+        return;
+    }
+    match value {
+        Value::Array(list) => list
+            .iter_mut()
+            .for_each(|one| replace_blocks(one, wide_only)),
+        Value::Object(map) => map
+            .values_mut()
+            .for_each(|one| replace_blocks(one, wide_only)),
+        _ => {}
+    }
+}
+
+fn explain(case: &Case, pair: (usize, usize), probe: Probe) -> String {
+    Ours::new(case, HostNetwork::Exact).explain(pair.0, pair.1, probe)
+}
+
+#[test]
+fn cilium_and_the_evaluator_say_the_same_of_network_policies() {
+    compare(&Plan {
+        oracle: "cilium-policy",
+        make: &make,
+        judge: &judge,
+        explain: &explain,
+    });
+}
+
+#[test]
+fn cilium_whose_blocks_match_nodes_and_the_evaluator_say_the_same() {
+    let make = &make_matching_nodes;
+    compare(&Plan {
+        oracle: "cilium-policy",
+        make,
+        judge: &judge,
+        explain: &explain,
+    });
+}
+
+/// ClusterNetworkPolicies of both tiers around NetworkPolicies.
+fn make_with_admin_policies(rng: &mut Rng) -> Case {
+    let mut case = make(rng);
+    let mut admin = cluster_network_policies(rng, RULES);
+    if rng.bool() {
+        case.policies.clear();
+    } else {
+        // `an_accept_of_the_baseline_opens_what_a_network_policy_closes_in_cilium`
+        case.policies.truncate(2);
+        let baseline = admin
+            .iter_mut()
+            .filter(|one| one["spec"]["tier"] == "Baseline");
+        baseline.for_each(|one| replace_action(one, "Accept", "Deny"));
+    }
+    case.policies.extend(admin);
+    case
+}
+
+fn replace_action(policy: &mut Value, action: &str, by: &str) {
+    for field in ["/spec/ingress", "/spec/egress"] {
+        let rules = policy.pointer_mut(field).and_then(Value::as_array_mut);
+        let rules = rules.into_iter().flatten();
+        for rule in rules.filter(|rule| rule["action"] == action) {
+            rule["action"] = by.into();
+        }
+    }
+}
+
+/// Cilium's own kinds, some beside NetworkPolicies.
+fn make_with_cilium_policies(rng: &mut Rng) -> Case {
+    let mut case = make(rng);
+    case.policies.truncate(usize::from(rng.bool()));
+    case.policies.extend(cilium_policies(rng));
+    case
+}
+
+#[test]
+fn cilium_and_the_evaluator_say_the_same_of_cluster_network_policies() {
+    let make = &make_with_admin_policies;
+    compare(&Plan {
+        oracle: "cilium-policy",
+        make,
+        judge: &judge,
+        explain: &explain,
+    });
+}
+
+#[test]
+fn cilium_and_the_evaluator_say_the_same_of_its_own_policies() {
+    let make = &make_with_cilium_policies;
+    compare(&Plan {
+        oracle: "cilium-policy",
+        make,
+        judge: &judge,
+        explain: &explain,
+    });
+}
+
+/// The same with AdminNetworkPolicies and one BaselineAdminNetworkPolicy for the evaluator; Cilium reads them as
+/// ClusterNetworkPolicies, which have replaced them and mean the same.
+#[test]
+fn cilium_and_the_evaluator_say_the_same_of_admin_network_policies() {
+    compare(&Plan {
+        oracle: "cilium-policy",
+        make: &make_with_older_admin_policies,
+        judge: &|case| judge(&with_admin_network_policies(case)),
+        explain: &|case, pair, probe| explain(&with_admin_network_policies(case), pair, probe),
+    });
+}
+
+/// No more than the older kinds can say: one policy of the baseline, without `Pass`.
+fn make_with_older_admin_policies(rng: &mut Rng) -> Case {
+    let mut case = make_with_admin_policies(rng);
+    let is_baseline = |policy: &Value| policy["spec"]["tier"] == "Baseline";
+    let first = case.policies.iter().position(is_baseline);
+    let mut index = 0..;
+    case.policies.retain(|policy| {
+        let here = index.next();
+        !is_baseline(policy) || here == first
+    });
+    let baseline = case
+        .policies
+        .iter_mut()
+        .filter(|policy| is_baseline(policy));
+    baseline.for_each(|policy| replace_action(policy, "Pass", "Deny"));
+    case
+}
+
+fn with_admin_network_policies(case: &Case) -> Case {
+    let mut case = case.clone();
+    for policy in &mut case.policies {
+        if policy["kind"] == "ClusterNetworkPolicy" {
+            *policy = as_admin_network_policy(policy);
+        }
+    }
+    case
+}
