@@ -1,5 +1,6 @@
 //! What generator and evaluator need to know of a network plugin: values without their sources.
 
+use super::deviation::Deviation;
 use serde::Serialize;
 use std::fmt;
 
@@ -28,12 +29,19 @@ pub struct Behaviour {
     pub established: Established,
     pub limits: Limits,
     pub covers: Covers,
+    /// What it does otherwise than the API's documentation says.
+    pub deviations: &'static [Deviation],
 }
 
 impl Behaviour {
     /// The API's own documentation; where it leaves something open, what holds on every plugin that follows it.
     pub const fn spec() -> Behaviour {
         crate::profiles::SPEC.behaviour()
+    }
+
+    /// Whether the plugin does this otherwise than the API's documentation says.
+    pub fn deviates(&self, by: Deviation) -> bool {
+        self.deviations.contains(&by)
     }
 }
 

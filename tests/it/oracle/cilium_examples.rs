@@ -9,7 +9,6 @@ use super::compare::{Plan, compare_cases};
 use super::ours::Ours;
 use fastrand::Rng;
 use ipnet::IpNet;
-use nanoseg::evaluate::HostNetwork;
 use nanoseg::net::Protocol;
 use nanoseg::policy_kinds::{OtherKind, OtherKindPolicy};
 use serde::Deserialize;
@@ -42,9 +41,7 @@ fn cilium_and_the_evaluator_say_the_same_of_the_policies_of_its_documentation() 
             oracle: "cilium-policy",
             make: &|_| unreachable!("the cases are given"),
             judge: &judge,
-            explain: &|case, pair, probe| {
-                Ours::new(case, HostNetwork::Exact).explain(pair.0, pair.1, probe)
-            },
+            explain: &|case, pair, probe| Ours::on_cilium(case).explain(pair.0, pair.1, probe),
         },
         cases,
     );
