@@ -34,6 +34,10 @@ mod observe;
 mod pager;
 mod period;
 mod policies;
+#[cfg(feature = "cluster")]
+mod probe;
+#[cfg(feature = "cluster")]
+mod probe_connect;
 mod process;
 mod progress;
 #[cfg(feature = "cluster")]
@@ -116,6 +120,10 @@ enum Command {
     Diff(Box<diff::Args>),
     Baseline(Box<baseline::Args>),
     #[cfg(feature = "cluster")]
+    Probe(Box<probe::Args>),
+    #[cfg(feature = "cluster")]
+    ProbeConnect(Box<probe_connect::Args>),
+    #[cfg(feature = "cluster")]
     Record(record::Args),
     #[cfg(feature = "cluster")]
     Report(Box<report::Args>),
@@ -192,6 +200,10 @@ pub fn run() -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Baseline(args) => baseline::run(&args),
+        #[cfg(feature = "cluster")]
+        Command::Probe(args) => probe::run(&args),
+        #[cfg(feature = "cluster")]
+        Command::ProbeConnect(args) => probe_connect::run(&args),
         #[cfg(feature = "cluster")]
         Command::Record(args) => record::run(&args),
         #[cfg(feature = "cluster")]

@@ -36,6 +36,8 @@ pub use nanoseg_observe as observe;
 pub use nanoseg_plugin as plugin;
 pub use nanoseg_policy as policy;
 pub use nanoseg_policy_kinds as policy_kinds;
+#[cfg(feature = "cluster")]
+pub use nanoseg_probe as probe;
 pub use nanoseg_record as record;
 pub use nanoseg_report as report;
 #[cfg(feature = "cluster")]

@@ -26,6 +26,8 @@ pub mod page;
 mod policies;
 mod policy_sets;
 #[cfg(feature = "cluster")]
+mod probe_results;
+#[cfg(feature = "cluster")]
 mod published;
 mod risk;
 mod source_path;
@@ -45,6 +47,8 @@ pub use policies::{
 };
 pub use policy_sets::PolicySets;
 #[cfg(feature = "cluster")]
-pub use published::{Published, place, read_published};
+pub use probe_results::read_probes;
+#[cfg(feature = "cluster")]
+pub use published::{Published, place, read_published, read_published_graph};
 pub use risk::RiskSource;
 pub use source_path::{SaidNodes, SourcePath};

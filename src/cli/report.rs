@@ -14,7 +14,9 @@ use crate::inventory::{Inventory, Objects};
 use crate::load::evidence::{
     LoadedEvidence, PublishedState, from_generated, from_published, from_state, from_traffic,
 };
-use crate::load::{NoticeSink, SourcePath, TrafficSource, read_objects, read_policies};
+use crate::load::{
+    NoticeSink, SourcePath, TrafficSource, read_objects, read_policies, read_probes,
+};
 use crate::pipeline::evidence::{EvidenceInputs, build_evidence};
 use crate::report::evidence::{CHECK_COMMANDS, Evidence, Framework, Period, Source, files};
 use crate::store::evidence::{self as folder, MANIFEST, SIGNATURE};
@@ -98,6 +100,9 @@ struct WriteArgs {
     /// Assess the evidence by the controls of a framework.
     #[arg(long, value_enum, value_name = "NAME")]
     framework: Option<FrameworkArg>,
+    /// Results of nanoseg probe -o json: that segmentation is tested, and not only evaluated.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    probe: Vec<PathBuf>,
     /// The folder to write; an existing report is replaced.
     #[arg(long, value_name = "DIR", required = true)]
     out: Option<PathBuf>,
@@ -141,6 +146,10 @@ Examples:
     nanoseg report --state nanoseg.sqlite \\
       --from 2026-03-01T00:00:00Z --to 2026-04-01T00:00:00Z \\
       --sign-key ~/.ssh/id_ed25519 --out march
+
+  With a test of the segmentation, for PCI DSS 11.4.5:
+    nanoseg probe -A --sample 200 --yes -o json > probe.json
+    nanoseg report --from-cluster --probe probe.json --framework pci-dss --out tested
 
   From recorded flows, one namespace:
     nanoseg report --flows flows.jsonl.zst --cluster cluster.yaml -n shop --out shop
@@ -244,6 +253,10 @@ fn evidence(args: &WriteArgs, loaded: LoadedEvidence) -> anyhow::Result<(Evidenc
             what: "the cluster's objects".into(),
         });
     }
+    given.sources.extend(args.probe.iter().map(|file| Source {
+        name: file.display().to_string(),
+        what: "what nanoseg probe tried".into(),
+    }));
     for source in &mut given.sources {
         source.name = file_name(&source.name);
     }
@@ -255,6 +268,7 @@ fn evidence(args: &WriteArgs, loaded: LoadedEvidence) -> anyhow::Result<(Evidenc
         FrameworkArg::Soc2 => Framework::Soc2,
     });
     given.policy_files = policy_files(&policies)?;
+    given.probes = read_probes(&args.probe)?;
     given.enforcement = args.network_plugin.everywhere();
     build_evidence(&graph, &inventory, &policies, given).context("failed to judge the policies")
 }

@@ -10,6 +10,7 @@ mod departed;
 mod events;
 mod lease;
 mod other_kinds;
+mod probe;
 mod snapshot;
 mod tokens;
 mod watches;
@@ -20,6 +21,7 @@ pub use departed::{Departed, Departure};
 pub use events::{Events, Severity};
 pub use lease::{Election, ElectionSettings, LeaseState};
 pub use other_kinds::list_other_kinds;
+pub use probe::{Prober, Trial};
 pub use snapshot::{
     DELETED_AT, Format, Gap, History, Item, Missing, Record, Snapshot, SnapshotError, TAKEN_AT,
     list_page, write_document, write_list,

@@ -10,11 +10,12 @@ use crate::finding::Finding;
 use crate::graph::{Edge, Graph, Peer, ServiceEnforcements, estimate};
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Timestamp;
+use crate::probe::{Results, digests};
 use crate::record::{ActionKind, Keeping};
 use crate::report::LearningDocument;
 use crate::report::evidence::{
     Approval, Asked, BrokenGlass, Event, Evidence, Framework, HourLine, LearningLines, Period,
-    RecordHead, Source, Timeline, ViolationLine, answer, broken_glass, timeline,
+    RecordHead, Source, Tested, Timeline, ViolationLine, answer, broken_glass, timeline,
 };
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use lines::{answers, edge_lines, figures, workload_lines};
@@ -52,6 +53,8 @@ pub struct EvidenceInputs {
     pub record_broken: Option<String>,
     /// File names and texts of the policies.
     pub policy_files: Vec<(String, String)>,
+    /// Runs of `nanoseg probe`.
+    pub probes: Vec<Results>,
 }
 
 /// Builds the evidence. `graph` is what was observed in the period; the policies in `inventory` itself would take part
@@ -90,6 +93,12 @@ pub fn build_evidence(
     let scope = Scope(&given.namespaces);
     let edges = edge_lines(&whole, answers, &approvals, &given.gone);
     let done = Done::of(&given, &scope);
+    let judged = digests(policies);
+    let tested = given.probes.into_iter().map(|run| {
+        let in_scope = |namespace: &str| scope.has(namespace);
+        Tested::new(run, &judged, &workloads, &given.period, in_scope)
+    });
+    let tested = tested.collect();
     let mut hours = given.hours;
     hours.retain(|one| scope.has_end(&one.client, &one.server));
     let mut findings = given.findings;
@@ -111,6 +120,7 @@ pub fn build_evidence(
         lapses: done.timeline.lapses,
         violations: done.violations,
         broken_glass: done.broken_glass,
+        tested,
         events: done.events,
         record_head: given.record_head,
         record_broken: given.record_broken,

@@ -11,6 +11,7 @@ mod printed;
 mod reworded;
 mod signed;
 mod stock;
+mod tested;
 
 use nanoseg::flow::{
     ActivityWindows, FlowBatch, FlowRecord, Instance, Observations, Opening, Source, Verdict,

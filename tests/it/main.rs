@@ -45,6 +45,7 @@ mod places;
 mod plugins;
 mod pod_commands;
 mod policy;
+mod probe;
 mod properties;
 mod protocol;
 mod record;

@@ -8,6 +8,7 @@ mod helm;
 mod install;
 mod life;
 mod long;
+mod probe;
 mod shop;
 
 use cluster::RealCluster;
@@ -18,6 +19,14 @@ fn a_day_after_approve_is_uneventful() {
         return;
     };
     day::run(&cluster);
+}
+
+#[test]
+fn what_policies_say_is_tried_with_the_enforcer_on_and_off() {
+    let Some(cluster) = RealCluster::start("ipv4") else {
+        return;
+    };
+    probe::run(&cluster);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod files;
 mod ocsf;
 mod page;
 mod standing;
+mod tested;
 mod text;
 mod timeline;
 
@@ -15,6 +16,7 @@ pub use answers::{Answer, Asked, Reply, ViolationLine, answer};
 pub use controls::{Control, Framework};
 pub use files::{MANIFEST_SCHEMA, files};
 pub use standing::Standing;
+pub use tested::Tested;
 pub use text::CHECK_COMMANDS;
 pub use timeline::{BrokenGlass, Enforced, Lapse, Timeline, broken_glass, timeline};
 
@@ -69,6 +71,9 @@ pub struct Evidence {
     /// Where the chain of the record is broken, as a sentence; absent if the chain is intact.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record_broken: Option<String>,
+    /// What was tried; empty: nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tested: Vec<Tested>,
     pub findings: Vec<Finding>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub framework: Option<FrameworkReport>,
@@ -87,6 +92,11 @@ pub struct Evidence {
 
 impl Evidence {
     pub const SCHEMA: &'static str = "nanoseg.dev/evidence/v1";
+
+    /// The last run of `nanoseg probe` that is about this period and these policies; else the last one.
+    pub fn last_test(&self) -> Option<&Tested> {
+        self.tested.iter().max_by_key(|one| (one.counts(), one.to))
+    }
 }
 
 /// An input of the report.

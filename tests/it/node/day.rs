@@ -4,6 +4,7 @@ use super::cluster::RealCluster;
 use super::install::{employ_olga, install, remove};
 use super::life::{EVENTS, happens, job_by_hand, violations};
 use super::long;
+use super::probe::what_is_in_force_is_tried;
 use super::shop::{NAMESPACES, WORKLOADS, allowed, everything_works, set_mode, truth};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -37,6 +38,7 @@ pub fn run(cluster: &RealCluster) {
     what_was_rejected_is_not_offered_again(cluster);
     a_temporary_opening_ends_by_itself(cluster);
     the_glass_is_broken_and_mended(cluster);
+    what_is_in_force_is_tried(cluster);
     remove(cluster);
     everything_works(cluster, PATIENCE);
     super::helm::installs_upgrades_and_removes(cluster);

@@ -4,6 +4,7 @@
 
 mod of_policies;
 mod of_record;
+mod of_tests;
 mod of_traffic;
 
 use super::{ControlLine, Evidence, FrameworkReport, Standing};
@@ -256,7 +257,6 @@ const SOC2: &[Control] = &[
 
 /// Facts that no run of nanoseg proves.
 const NOT_PROVEN: &[&str] = &[
-    "That the network plugin enforces NetworkPolicies as Kubernetes defines them: the figures show what the policies allow.",
     "That the observed traffic was legitimate: rules follow what was seen and approved.",
     "That everything was seen: the learning estimate shows how much may be missing, and losses are listed.",
     "What goes through a node's own network, through allowed connections (their contents), or over other protocols than TCP, UDP and SCTP.",
@@ -266,6 +266,19 @@ const NOT_PROVEN: &[&str] = &[
     "That the named approver is that person: the cluster's authentication identified the user.",
     "What was in force of policies that others wrote: only the policies of the end of the period were judged.",
 ];
+
+/// The same about the network plugin, without a test and with one.
+const NOT_TRIED: &str = "That the network plugin enforces NetworkPolicies as Kubernetes defines them: the figures show what the policies allow.";
+const TRIED_IN_PART: &str = "That the network plugin enforces NetworkPolicies beyond the connections that were tried, and after they were.";
+
+fn not_proven(evidence: &Evidence) -> Vec<&'static str> {
+    let plugin = match evidence.last_test() {
+        Some(test) if test.counts() => TRIED_IN_PART,
+        _ => NOT_TRIED,
+    };
+    let all = std::iter::once(plugin);
+    all.chain(NOT_PROVEN.iter().copied()).collect()
+}
 
 impl Framework {
     pub const ALL: [Framework; 4] = [
@@ -323,7 +336,7 @@ impl Framework {
             framework: self.name(),
             edition: self.edition(),
             controls: self.controls().iter().map(line).collect(),
-            not_proven: NOT_PROVEN.to_vec(),
+            not_proven: not_proven(evidence),
         }
     }
 }
@@ -338,11 +351,10 @@ impl Question {
             | Question::Outbound
             | Question::Namespaces
             | Question::LeastPrivilege => of_policies::answer(self, evidence),
-            Question::Enforced
-            | Question::Tested
-            | Question::Diagram
-            | Question::AccountData
-            | Question::Authorised => of_traffic::answer(self, evidence),
+            Question::Enforced | Question::Tested => of_tests::answer(self, evidence),
+            Question::Diagram | Question::AccountData | Question::Authorised => {
+                of_traffic::answer(self, evidence)
+            }
             Question::Approved
             | Question::Changes
             | Question::Logged

@@ -76,6 +76,11 @@ pub fn files(
     add("evidence.json", crate::json(evidence)?);
     add("report.md", page::markdown(evidence));
     add("index.html", page::html(evidence, &picture));
+    let runs: Vec<&nanoseg_probe::Results> =
+        evidence.tested.iter().map(|one| &one.results).collect();
+    if !runs.is_empty() {
+        add("probe.json", crate::json(&runs)?);
+    }
     if !evidence.record.is_empty() {
         let lines = evidence.record.iter().map(|line| format!("{line}\n"));
         add("record.jsonl", lines.collect());

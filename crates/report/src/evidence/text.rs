@@ -4,6 +4,7 @@ mod counting;
 mod coverage;
 mod done;
 mod figures;
+mod tested;
 
 pub use coverage::standing;
 pub use done::answers;
@@ -48,6 +49,7 @@ pub fn sections(evidence: &Evidence) -> Vec<Section> {
         blocks: vec![Block::Graph, edges(evidence)],
     });
     all.push(judgement(evidence));
+    all.extend(tested::section(evidence));
     all.push(learning_section(evidence));
     all.push(done::approvals(evidence));
     all.push(done::violations(evidence));

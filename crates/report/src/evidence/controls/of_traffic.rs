@@ -12,51 +12,11 @@ const GRAPH: &[&str] = &["graph.svg", "graph.json", "graph.csv", "hours.csv"];
 /// Answers a question about traffic.
 pub fn answer(question: Question, evidence: &Evidence) -> Assessment {
     let (standing, finding, files) = match question {
-        Question::Enforced => enforced(evidence),
-        Question::Tested => tested(evidence),
         Question::Authorised => authorised(evidence),
         Question::AccountData => account_data(evidence),
         _ => diagram(evidence),
     };
     (standing, finding, files)
-}
-
-fn enforced(evidence: &Evidence) -> Assessment {
-    let (verdict, plugin) = (&evidence.verdict, &evidence.network_plugin);
-    if !plugin.enforces {
-        let said = format!("The network plugin enforces no policy: {plugin}.");
-        return (Standing::Gap, said, &["evidence.json"]);
-    }
-    (
-        Standing::NotTold,
-        format!(
-            "Network plugin: {plugin}. nanoseg works out what policies allow and does not try it: test the plugin itself. {} of {} observed edges are not allowed by the policies of the end of the period.",
-            verdict.observed - verdict.allowed.min(verdict.observed),
-            verdict.observed
-        ),
-        &["evidence.json"],
-    )
-}
-
-fn tested(evidence: &Evidence) -> Assessment {
-    let (figures, verdict) = (&evidence.figures, &evidence.verdict);
-    let standing = match (verdict.observed, verdict.would_block.len()) {
-        (0, _) => Standing::Nothing,
-        // A computed result is not a test.
-        (_, 0) => share(figures.isolated, figures.workloads).at_most_partly(),
-        _ => Standing::Partly,
-    };
-    (
-        standing,
-        format!(
-            "By evaluation, not by trying: {} of {} observed edges are allowed; {} pairs of client and server{} are allowed beyond what was observed.",
-            verdict.allowed,
-            verdict.observed,
-            verdict.unused_total,
-            verdict.unused_connections_text()
-        ),
-        &["evidence.json", "policies/"],
-    )
 }
 
 /// Returns how much of the traffic the diagram shows.
