@@ -9,7 +9,7 @@ use super::compare::{Judge, Plan, compare};
 use super::network_policies::{Rules, policies};
 use super::ours::Ours;
 use fastrand::Rng;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 const RULES: Rules = Rules {
     not_in: true,
