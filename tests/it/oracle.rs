@@ -17,6 +17,7 @@ mod cluster;
 mod compare;
 mod conformance;
 mod cyclonus;
+mod generated;
 mod known;
 mod network_policies;
 mod np_guard;

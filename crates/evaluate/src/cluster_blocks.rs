@@ -5,25 +5,35 @@ use super::rules::addresses;
 use k8s_openapi::api::networking::v1::{IPBlock, NetworkPolicy};
 use nanoseg_inventory::Inventory;
 use nanoseg_net::AddressSet;
-use nanoseg_plugin::{IpBlockMatch, PodMatch};
+use nanoseg_plugin::{Behaviour, Deviation, PodMatch};
 
 /// Returns what no block of `policies` matches, and the blocks that match pods.
 pub(super) fn cluster_blocks<'a>(
     inventory: &Inventory,
-    matches: IpBlockMatch,
+    behaviour: &Behaviour,
     policies: impl IntoIterator<Item = &'a NetworkPolicy>,
 ) -> Blocks {
+    let matches = behaviour.ip_block;
     let nodes = inventory.nodes.iter().flat_map(|node| &node.addresses);
-    let unmatched = if matches.nodes {
-        AddressSet::default()
-    } else {
-        nodes.copied().collect()
+    let nodes: AddressSet = nodes.copied().collect();
+    let by_all =
+        behaviour.deviates(Deviation::WholeFamilyIsTheWorld) && matches.pods != PodMatch::Always;
+    let unless = |matched: bool| {
+        if matched {
+            AddressSet::default()
+        } else {
+            nodes.clone()
+        }
     };
     let of_pods = match matches.pods {
         PodMatch::Always => covering_pods(inventory, policies),
         PodMatch::Never | PodMatch::Either => Vec::new(),
     };
-    Blocks { unmatched, of_pods }
+    Blocks {
+        unmatched: unless(matches.nodes),
+        unmatched_by_all: unless(matches.nodes && !by_all),
+        of_pods,
+    }
 }
 
 fn covering_pods<'a>(

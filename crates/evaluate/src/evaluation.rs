@@ -14,7 +14,7 @@ use super::tables::Tables;
 use super::tiers::arrange;
 use nanoseg_inventory::{Inventory, WorkloadId};
 use nanoseg_net::{AddressSet, ConnectionSet, Direction};
-use nanoseg_plugin::Behaviour;
+use nanoseg_plugin::{Behaviour, Deviation};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -79,7 +79,8 @@ impl Evaluation {
         let honoured = Honoured {
             sctp: behaviour.sctp,
             end_port: behaviour.end_port,
-            blocks: cluster_blocks(inventory, behaviour.ip_block, network),
+            idle_rules: behaviour.deviates(Deviation::IdleRulesCount),
+            blocks: cluster_blocks(inventory, &behaviour, network),
         };
         let pod_classes = PodClasses::build(inventory, &keys, host_network, &mut symbols, honoured);
         let mut names = Names::default();

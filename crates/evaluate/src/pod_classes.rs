@@ -69,6 +69,8 @@ pub(super) struct Honoured {
     pub sctp: bool,
     /// Ranges of ports; without them a range is its first port.
     pub end_port: bool,
+    /// Rules of a direction that `policyTypes` does not name.
+    pub idle_rules: bool,
     pub blocks: Blocks,
 }
 
@@ -77,6 +79,8 @@ pub(super) struct Honoured {
 pub(super) struct Blocks {
     /// What no block matches.
     pub unmatched: AddressSet,
+    /// What no block of a whole family matches.
+    pub unmatched_by_all: AddressSet,
     /// The blocks that match pods.
     pub of_pods: Vec<AddressSet>,
 }
@@ -125,12 +129,16 @@ pub struct PodClasses {
     pub(super) selectable: usize,
     /// What no ipBlock matches: the addresses of nodes, with some network plugins.
     pub(super) unmatched: AddressSet,
+    /// What no ipBlock of a whole family matches.
+    pub(super) unmatched_by_all: AddressSet,
     /// The ipBlocks that match some pod, each once, if the network plugin lets them.
     pub(super) pod_blocks: Vec<AddressSet>,
     /// The network plugin enforces rules for SCTP.
     pub(super) sctp: bool,
     /// The network plugin enforces ranges of ports; without it a range is its first port.
     pub(super) end_port: bool,
+    /// It lets rules of a direction that `policyTypes` does not name count.
+    pub(super) idle_rules: bool,
 }
 
 /// The address families in use.
@@ -154,8 +162,10 @@ impl PodClasses {
         let mut pod_classes = PodClasses {
             unmatched: honoured.blocks.unmatched,
             pod_blocks: honoured.blocks.of_pods,
+            unmatched_by_all: honoured.blocks.unmatched_by_all,
             sctp: honoured.sctp,
             end_port: honoured.end_port,
+            idle_rules: honoured.idle_rules,
             ..PodClasses::default()
         };
         pod_classes.add_namespaces(inventory, symbols);

@@ -273,7 +273,13 @@ impl Reader<'_> {
             let rule = self.rule(peers.unwrap_or_default(), ports.unwrap_or_default(), "to");
             egress.push(rule.map_err(within(format!("spec.egress[{index}]")))?);
         }
-        let types = policy_types(spec.policy_types.as_deref(), !egress.is_empty())?;
+        let mut types = policy_types(spec.policy_types.as_deref(), !egress.is_empty())?;
+        if self.pod_classes.idle_rules {
+            types = (
+                types.0 || !ingress.is_empty(),
+                types.1 || !egress.is_empty(),
+            );
+        }
         let mut selected = Vec::new();
         let selector = match &spec.pod_selector {
             Some(selector) => self.selector(selector, "spec.podSelector")?,
@@ -326,13 +332,21 @@ impl Reader<'_> {
         match (&peer.ip_block, &peer.namespace_selector, &peer.pod_selector) {
             (None, None, None) => problem("", "a peer needs a selector or an ipBlock"),
             (Some(block), None, None) => {
+                let cidr = &block.cidr;
                 let block = addresses(block).map_err(within("ipBlock".into()))?;
                 let pods = self.pod_classes.classes_in(&block);
                 if !pods.is_empty() {
                     rule.pods.push(self.names.intern_pods(pods));
                 }
-                rule.addresses
-                    .push(block.difference(&self.pod_classes.unmatched));
+                let is_family = cidr
+                    .rsplit_once('/')
+                    .is_some_and(|(_, length)| length == "0");
+                let unmatched = if is_family {
+                    &self.pod_classes.unmatched_by_all
+                } else {
+                    &self.pod_classes.unmatched
+                };
+                rule.addresses.push(block.difference(unmatched));
                 Ok(())
             }
             (Some(_), _, _) => problem("ipBlock", "an ipBlock cannot be combined with a selector"),

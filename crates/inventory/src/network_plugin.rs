@@ -13,7 +13,6 @@ use crate::kubernetes::{ConfigMap, Container, Node, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use marks::{Mark, Program, is_system_namespace, program};
 use nanoseg_plugin::{ClusterPlugin, NetworkPlugin, PluginOption, Profile, ToldBy};
-use nanoseg_policy_kinds::OtherKindPolicy;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The first version of Cilium that honours `endPort` (cilium/cilium#16622).

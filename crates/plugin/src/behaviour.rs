@@ -1,5 +1,6 @@
 //! What generator and evaluator need to know of a network plugin: values without their sources.
 
+use super::deviation::Deviation;
 use serde::Serialize;
 use std::fmt;
 
@@ -28,6 +29,15 @@ pub struct Behaviour {
     pub established: Established,
     pub limits: Limits,
     pub covers: Covers,
+    /// What it does otherwise than the API's documentation says.
+    pub deviations: &'static [Deviation],
+}
+
+impl Behaviour {
+    /// Whether the plugin does this otherwise than the API's documentation says.
+    pub fn deviates(&self, by: Deviation) -> bool {
+        self.deviations.contains(&by)
+    }
 }
 
 /// What an ipBlock matches beside addresses outside the cluster.

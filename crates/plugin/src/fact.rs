@@ -127,6 +127,7 @@ impl Facts {
                 windows: self.windows.value,
                 dual_stack: self.dual_stack.value,
             },
+            deviations: &[],
         }
     }
 }

@@ -18,6 +18,7 @@
 
 mod behaviour;
 mod cluster_plugin;
+mod deviation;
 mod fact;
 mod network_plugin;
 mod options;
@@ -29,6 +30,7 @@ pub use behaviour::{
     Behaviour, Covers, EnforcedPorts, Established, Icmp, IpBlockMatch, Limits, PodMatch, SeenClient,
 };
 pub use cluster_plugin::{ClusterPlugin, ToldBy};
+pub use deviation::Deviation;
 pub use fact::{Aspect, Fact, FactRow, Facts};
 pub use network_plugin::NetworkPlugin;
 pub use options::{CidrMatchMode, PluginOption, PluginOptions, PolicyMode};

@@ -1,6 +1,7 @@
 //! A profile: a network plugin with the options that change what it does.
 
 use super::behaviour::{Behaviour, EnforcedPorts, PodMatch};
+use super::deviation::Deviation;
 use super::fact::Facts;
 use super::network_plugin::NetworkPlugin;
 use super::options::{PluginOption, PluginOptions, PolicyMode};
@@ -125,7 +126,10 @@ impl Profile {
 
     /// The values alone.
     pub fn behaviour(&self) -> Behaviour {
-        self.facts().behaviour()
+        Behaviour {
+            deviations: Deviation::of(self.plugin),
+            ..self.facts().behaviour()
+        }
     }
 
     /// The same profile with other ports behind Services.

@@ -1,5 +1,6 @@
 //! The table of all profiles as Markdown: plugin × fact × source × test (docs/plugins.md).
 
+use super::deviation::Deviation;
 use super::fact::Aspect;
 use super::network_plugin::NetworkPlugin;
 use super::profile::Profile;
@@ -63,6 +64,29 @@ fn of_plugin(plugin: NetworkPlugin) -> String {
             row.value,
             row.source,
             row.versions,
+        ));
+    }
+    text.push_str(&deviations_of(plugin));
+    text
+}
+
+/// What the plugin does otherwise than the API says, as a table; nothing if nothing is known.
+fn deviations_of(plugin: NetworkPlugin) -> String {
+    let deviations = Deviation::of(plugin);
+    if deviations.is_empty() {
+        return String::new();
+    }
+    let mut text = String::from(
+        "\nOtherwise than the API's documentation says:\n\n| deviation | judged so | source | versions | test |\n|---|---|---|---|---|\n",
+    );
+    for one in deviations {
+        text.push_str(&format!(
+            "| {} | {} | {} | {} | [{test}](../{test}) |\n",
+            one.text(),
+            if one.is_judged() { "yes" } else { "no" },
+            one.source(),
+            one.versions(),
+            test = one.test(),
         ));
     }
     text

@@ -9,16 +9,14 @@ use super::compare::{Judge, Plan, compare};
 use super::network_policies::{Rules, policies};
 use super::ours::Ours;
 use fastrand::Rng;
-use nanoseg::evaluate::HostNetwork;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 const RULES: Rules = Rules {
     not_in: true,
     ipv6: true,
     named_ports_to_blocks: true,
     named_egress_ports: true,
-    // pkg/k8s/network_policy.go, ParseNetworkPolicy: rules count whatever `policyTypes` says.
-    idle_rules: false,
+    idle_rules: true,
 };
 
 fn make(rng: &mut Rng) -> Case {
@@ -46,32 +44,20 @@ fn make_matching_nodes(rng: &mut Rng) -> Case {
     case
 }
 
-fn matches_nodes(case: &Case) -> bool {
-    case.options
-        .get("policy-cidr-match-mode")
-        .is_some_and(|modes| modes.contains(&"nodes".into()))
-}
-
 pub fn judge(case: &Case) -> Judge {
-    let all = Ours::new(case, HostNetwork::Exact);
-    let nodes = Ours::new(&for_nodes(case), HostNetwork::Exact);
+    let ours = Ours::on_cilium(case);
     let ends = case.pods.len() + case.outside.len();
     // With its addresses as labels, the host is one identity still: what matches one of them matches all.
     let others: Vec<Vec<usize>> = (0..ends).map(|end| ends_of_same_node(case, end)).collect();
     let node_of: Vec<Option<String>> = case.pods.iter().map(|pod| Some(pod.node.clone())).collect();
-    let own: Vec<Option<String>> = (0..ends)
-        .map(|end| case.node(end).map(|node| node.name.clone()))
-        .collect();
+    let own = (0..ends).map(|end| case.node(end).map(|node| node.name.clone()));
+    let own: Vec<Option<String>> = own.collect();
     Box::new(move |client, server, probe: Probe| {
-        if own[client].is_none() && own[server].is_none() {
-            return Some(all.allows(client, server, probe));
-        }
-        let on_own_node = own[server].is_some() && node_of.get(client) == Some(&own[server]);
-        if on_own_node {
+        if own[server].is_some() && node_of.get(client) == Some(&own[server]) {
             let mut addresses = others[server].iter();
-            return Some(addresses.any(|server| nodes.allows(client, *server, probe)));
+            return Some(addresses.any(|server| ours.allows(client, *server, probe)));
         }
-        Some(nodes.allows(client, server, probe))
+        Some(ours.allows(client, server, probe))
     })
 }
 
@@ -84,36 +70,8 @@ fn ends_of_same_node(case: &Case, end: usize) -> Vec<usize> {
     same.chain([end]).collect()
 }
 
-/// The case as nodes are matched: by no ipBlock, or by those narrower than the whole family.
-fn for_nodes(case: &Case) -> Case {
-    let mut case = case.clone();
-    let wide_only = matches_nodes(&case);
-    for policy in &mut case.policies {
-        replace_blocks(policy, wide_only);
-    }
-    case
-}
-
-fn replace_blocks(value: &mut Value, wide_only: bool) {
-    if let Some(cidr) = value.pointer("/ipBlock/cidr").and_then(Value::as_str)
-        && (!wide_only || cidr.ends_with("/0"))
-    {
-        *value = json!({"podSelector": {"matchLabels": {"no": "pod"}}});
-        return;
-    }
-    match value {
-        Value::Array(list) => list
-            .iter_mut()
-            .for_each(|one| replace_blocks(one, wide_only)),
-        Value::Object(map) => map
-            .values_mut()
-            .for_each(|one| replace_blocks(one, wide_only)),
-        _ => {}
-    }
-}
-
 fn explain(case: &Case, pair: (usize, usize), probe: Probe) -> String {
-    Ours::new(case, HostNetwork::Exact).explain(pair.0, pair.1, probe)
+    Ours::on_cilium(case).explain(pair.0, pair.1, probe)
 }
 
 #[test]

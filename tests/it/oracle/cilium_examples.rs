@@ -9,7 +9,6 @@ use super::compare::{Plan, compare_cases};
 use super::ours::Ours;
 use fastrand::Rng;
 use ipnet::IpNet;
-use nanoseg::evaluate::HostNetwork;
 use nanoseg::net::Protocol;
 use nanoseg::policy_kinds::{OtherKind, OtherKindPolicy};
 use serde::Deserialize;
@@ -42,9 +41,7 @@ fn cilium_and_the_evaluator_say_the_same_of_the_policies_of_its_documentation() 
             oracle: "cilium-policy",
             make: &|_| unreachable!("the cases are given"),
             judge: &judge,
-            explain: &|case, pair, probe| {
-                Ours::new(case, HostNetwork::Exact).explain(pair.0, pair.1, probe)
-            },
+            explain: &|case, pair, probe| Ours::on_cilium(case).explain(pair.0, pair.1, probe),
         },
         cases,
     );
@@ -72,18 +69,25 @@ fn policies(folder: &Path) -> Vec<(PathBuf, Value)> {
         if path.is_dir() {
             found.extend(policies(&path));
         } else if path.extension().is_some_and(|end| end == "yaml") {
-            let text = std::fs::read_to_string(&path).unwrap();
-            let documents = serde_yaml::Deserializer::from_str(&text);
-            let documents = documents.filter_map(|one| Value::deserialize(one).ok());
-            let policies = documents.filter(|one| one["apiVersion"] == "cilium.io/v2");
+            let policies = documents(&path).into_iter();
+            let policies = policies.filter(|one| one["apiVersion"] == "cilium.io/v2");
             found.extend(policies.map(|policy| (path.clone(), policy)));
         }
     }
     found
 }
 
-/// Whether nanoseg judges all of a policy.
-fn is_judged(policy: &Value) -> bool {
+/// The documents of a YAML file; none if there is no such file.
+pub fn documents(path: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let documents = serde_yaml::Deserializer::from_str(&text);
+    documents
+        .filter_map(|one| Value::deserialize(one).ok())
+        .collect()
+}
+
+/// Whether it is a policy of Cilium's, all of which nanoseg judges.
+pub fn is_judged(policy: &Value) -> bool {
     let Some(kind) = policy["kind"]
         .as_str()
         .and_then(|kind| OtherKind::of(kind, "cilium.io"))
@@ -99,16 +103,16 @@ fn is_judged(policy: &Value) -> bool {
 
 /// What a policy speaks of.
 #[derive(Default)]
-struct Words {
+pub struct Words {
     labels: BTreeSet<(String, String)>,
     namespace_labels: BTreeSet<(String, String)>,
     namespaces: BTreeSet<String>,
-    ports: BTreeSet<u16>,
-    blocks: BTreeSet<IpNet>,
+    pub ports: BTreeSet<u16>,
+    pub blocks: BTreeSet<IpNet>,
 }
 
 impl Words {
-    fn add(&mut self, value: &Value) {
+    pub fn add(&mut self, value: &Value) {
         match value {
             Value::Array(list) => list.iter().for_each(|one| self.add(one)),
             Value::Object(map) => {
@@ -120,6 +124,10 @@ impl Words {
                                 .for_each(|(key, value)| self.add_label(key, value));
                         }
                         ("port", Value::String(port)) => self.ports.extend(port.parse::<u16>()),
+                        ("port", Value::Number(port)) => {
+                            self.ports
+                                .extend(port.as_u64().and_then(|port| u16::try_from(port).ok()));
+                        }
                         (_, Value::String(text)) => self.blocks.extend(text.parse::<IpNet>()),
                         _ => self.add(one),
                     }

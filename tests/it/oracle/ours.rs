@@ -19,11 +19,31 @@ pub struct Ours {
 }
 
 impl Ours {
+    /// The API's own documentation.
     pub fn new(case: &Case, host_network: HostNetwork) -> Ours {
-        let inventory = inventory(case);
+        Ours::of(case, &inventory(case), host_network)
+    }
+
+    /// The same on a network plugin, as `--network-plugin` names it.
+    pub fn on(case: &Case, profile: &str) -> Ours {
+        let mut inventory = inventory(case);
+        inventory.take_network_plugin(Some(profile.parse().expect("a profile")));
+        Ours::of(case, &inventory, HostNetwork::Exact)
+    }
+
+    /// On Cilium, with the options of the case.
+    pub fn on_cilium(case: &Case) -> Ours {
+        let mut profile = "cilium,enable-sctp=true".to_owned();
+        if let Some(modes) = case.options.get("policy-cidr-match-mode") {
+            profile = format!("{profile},policy-cidr-match-mode={}", modes.join("+"));
+        }
+        Ours::on(case, &profile)
+    }
+
+    fn of(case: &Case, inventory: &Inventory, host_network: HostNetwork) -> Ours {
         let (network, _) = by_kind(case);
         let evaluation =
-            Evaluation::new(&inventory, &network, host_network).expect("valid policies");
+            Evaluation::new(inventory, &network, host_network).expect("valid policies");
         let indices = 0..case.pods.len() + case.outside.len();
         let addresses = indices.clone().map(|index| match case.end(index) {
             End::Pod(pod) if !pod.host_network => pod.addresses.clone(),
@@ -32,7 +52,7 @@ impl Ours {
         Ours {
             addresses: addresses.collect(),
             ends: indices
-                .map(|index| end(&inventory, case.end(index)))
+                .map(|index| end(inventory, case.end(index)))
                 .collect(),
             evaluation,
         }
