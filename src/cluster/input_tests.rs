@@ -152,12 +152,23 @@ fn a_key_that_is_there_twice_is_a_remark_on_other_objects_and_nothing_on_kinds_t
 }
 
 #[test]
-fn a_kind_of_the_same_name_in_another_group_is_no_policy_that_is_judged() {
+fn a_kind_of_the_same_name_in_another_group_is_judged_as_the_other_kind() {
     let other = "{kind: NetworkPolicy, apiVersion: crd.projectcalico.org/v1, metadata: {name: p}, spec: {order: 1}}";
     let objects = read(other).unwrap();
     assert_eq!(
-        (objects.network_policies.len(), objects.not_judged.len()),
+        (objects.network_policies.len(), objects.other_kinds.len()),
         (0, 1)
+    );
+    let unknown =
+        "{kind: NetworkPolicy, apiVersion: example.org/v1, metadata: {name: p}, spec: {order: 1}}";
+    let objects = read(unknown).unwrap();
+    assert_eq!(
+        (
+            objects.network_policies.len(),
+            objects.other_kinds.len(),
+            objects.not_judged.len()
+        ),
+        (0, 0, 1)
     );
 }
 

@@ -14,22 +14,34 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// Where network plugins have it.
 const NAMESPACE: &str = "kube-system";
 
-/// Keeps the configuration in `cache`. What may not be read is not known: the plugin's defaults count.
+/// Keeps the configuration in `cache`. While it cannot be read, what was known counts; what was never read is not known, and
+/// the plugin's defaults count.
 pub async fn follow(client: Client, cache: Arc<Cache>) {
     loop {
-        let mut maps = Vec::new();
-        for name in ConfigMap::NAMES {
-            maps.extend(read(&client, name).await);
+        if let Some(maps) = read_all(&client).await {
+            cache.take_config_maps(maps);
         }
-        cache.take_config_maps(maps);
         tokio::time::sleep(EVERY).await;
     }
 }
 
-async fn read(client: &Client, name: &str) -> Option<ConfigMap> {
+/// Returns those that are there; `None` if an answer is missing.
+async fn read_all(client: &Client) -> Option<Vec<ConfigMap>> {
+    let mut maps = Vec::new();
+    for name in ConfigMap::NAMES {
+        maps.extend(read(client, name).await?);
+    }
+    Some(maps)
+}
+
+/// Returns the ConfigMap, or `Some(None)` if there is none.
+async fn read(client: &Client, name: &str) -> Option<Option<ConfigMap>> {
     let path = format!("/api/v1/namespaces/{NAMESPACE}/configmaps/{name}");
     let request = axum::http::Request::get(path).body(Vec::new()).ok()?;
     let answer = tokio::time::timeout(LIMIT, client.request_text(request)).await;
-    let text = answer.ok()?.ok()?;
-    ConfigMap::from_json(Json::Text(&text)).ok()
+    match answer.ok()? {
+        Ok(text) => ConfigMap::from_json(Json::Text(&text)).ok().map(Some),
+        Err(kube::Error::Api(status)) if status.code == 404 => Some(None),
+        Err(_) => None,
+    }
 }

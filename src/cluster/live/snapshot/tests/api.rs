@@ -180,7 +180,9 @@ async fn answer(State(state): State<Shared>, uri: Uri) -> Response {
         ),
         path if api.objects.contains_key(path) => json_of(&api.objects[path]),
         // A name below a plural: there is no such object.
-        path if path.matches('/').count() == 4 && path.starts_with("/api/v1/namespaces/") => {
+        path if matches!(path.matches('/').count(), 4 | 6)
+            && path.starts_with("/api/v1/namespaces/") =>
+        {
             status(404, "not found")
         }
         path => api.page(path, &query),
