@@ -36,7 +36,7 @@ use crate::graph::{
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::{Direction, Timestamp};
 use crate::plugin::ClusterPlugin;
-use crate::policy::{Dialect, Synthesis, SynthesisOptions, open_entry_requirements, synthesise};
+use crate::policy::{Synthesis, SynthesisOptions, open_entry_requirements, synthesise};
 use crate::report::UnattributedEdge;
 use crate::risk::Weakness;
 use isolated_already::note_isolated_already;
@@ -239,7 +239,7 @@ pub fn synthesise_and_prove(
     let mut open = open.clone();
     let by_name: BTreeSet<&WorkloadId> = groups
         .iter()
-        .filter(|(_, options)| options.dialect == Dialect::Cilium)
+        .filter(|(_, options)| options.dialect.names_nodes(&inventory.network_plugin))
         .flat_map(|(workloads, _)| workloads)
         .collect();
     open.leave_open_not_honoured(requirements, inventory, |id| by_name.contains(id));

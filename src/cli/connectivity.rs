@@ -1,6 +1,7 @@
 //! `nanoseg connectivity`: the connections that a set of manifests allows.
 
 use super::access::AccessArgs;
+use super::network_plugin::note_not_enforced;
 use super::notices::Stderr;
 use crate::evaluate::{Connectivity, ConnectivityLine, HostNetwork, connectivity};
 use crate::inventory::{Inventory, OwnerRule};
@@ -92,10 +93,7 @@ pub fn run(args: &ConnectivityArgs) -> anyhow::Result<ExitCode> {
     let (inventory, _) = Inventory::build(&objects, OwnerRule::Literal);
     let policies = current(&objects);
     note_pod_blocks(&policies, &inventory, &notices);
-    let plugin = &inventory.network_plugin;
-    if !plugin.behaviour().enforces {
-        eprintln!("note: the network plugin enforces no policy: {plugin}");
-    }
+    note_not_enforced(&inventory);
     let found = connectivity(&inventory, &policies, host_network)?;
     print_notes(&inventory, &found, host_network);
     let text = render(&found, args.output)?;

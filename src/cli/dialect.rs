@@ -12,6 +12,8 @@ pub enum DialectArg {
     Cilium,
     /// Calico's NetworkPolicy (projectcalico.org/v3), in the default tier.
     Calico,
+    /// NetworkPolicy, and the kind of the cluster's own plugin for policies that it would not honour as one.
+    Native,
 }
 
 impl From<DialectArg> for Dialect {
@@ -20,6 +22,7 @@ impl From<DialectArg> for Dialect {
             DialectArg::Kubernetes => Dialect::Kubernetes,
             DialectArg::Cilium => Dialect::Cilium,
             DialectArg::Calico => Dialect::Calico,
+            DialectArg::Native => Dialect::Native,
         }
     }
 }

@@ -5,7 +5,7 @@ mod sarif;
 mod text;
 
 use super::access::NamespaceArg;
-use super::network_plugin::NetworkPluginArgs;
+use super::network_plugin::{NetworkPluginArgs, note_not_enforced};
 use super::notices::Stderr;
 use super::policies::PolicyArgs;
 use super::{exit, terminal};
@@ -138,6 +138,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     } = sources.read(&Stderr::new())?;
     let (mut inventory, _) = Inventory::build(&objects, OwnerRule::Infer);
     inventory.take_network_plugin(args.network_plugin.profile());
+    note_not_enforced(&inventory);
     let namespace = args.place.namespace.clone().unwrap_or(namespace);
     let client = resolve_end(&args.client, &namespace, &inventory)?;
     let server = resolve_end(&args.server, &namespace, &inventory)?;

@@ -1,6 +1,7 @@
 //! `--network-plugin` and `--service-enforcement`: the same options for every command that judges traffic.
 
 use crate::graph::ServiceEnforcements;
+use crate::inventory::Inventory;
 use crate::plugin::{EnforcedPorts, Profile};
 use clap::ValueEnum;
 
@@ -53,5 +54,14 @@ impl NetworkPluginArgs {
             default: self.ports(),
             ..ServiceEnforcements::default()
         }
+    }
+}
+
+/// Says on standard error that the judged policies are without effect, where that is so
+/// (rule: unenforced-is-everything).
+pub fn note_not_enforced(inventory: &Inventory) {
+    let plugin = &inventory.network_plugin;
+    if !plugin.behaviour().enforces {
+        eprintln!("note: the network plugin enforces no policy: {plugin}");
     }
 }

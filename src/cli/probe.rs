@@ -163,7 +163,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         namespaces: namespaces.into_iter().collect(),
         seed: args.seed,
         image: prober.image,
-        policies: digests(&before.policies),
+        policies: digests(&before.policies, &before.inventory),
         ..Results::new(planned, &heard, &facts)
     };
     print(args, &results)

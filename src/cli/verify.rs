@@ -1,6 +1,6 @@
 //! `nanoseg verify`: compares policies with recorded traffic.
 
-use super::network_plugin::NetworkPluginArgs;
+use super::network_plugin::{NetworkPluginArgs, note_not_enforced};
 use super::notices::Stderr;
 use super::period::PeriodArgs;
 use super::policies::PolicyArgs;
@@ -111,6 +111,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     drop(objects);
     let built = build_after(&read.history, &read.flows, &inventory, args.graph.options());
     note_period(period);
+    note_not_enforced(&inventory);
     check_namespaces(&args.namespace, &inventory)?;
     let verdict = verify(
         &built.graph,

@@ -1,9 +1,10 @@
-//! Finds the file and line where a NetworkPolicy and each of its rules begin, so that a finding can refer to
+//! Finds the file and line where a policy and each of its rules begin, so that a finding can refer to
 //! it.
 
 use super::error::ClusterError;
 use super::shares::in_shares;
 use super::source;
+use crate::policy_kinds::OtherKind;
 use saphyr_parser::{Event, Parser};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,9 +19,11 @@ pub struct PolicyPlace {
     pub ingress: Vec<usize>,
     /// The line of each rule of `spec.egress`.
     pub egress: Vec<usize>,
+    /// The line of each rule by its path: `spec.ingressDeny[0]`, `specs[1].egress[0]`.
+    pub rules: BTreeMap<String, usize>,
 }
 
-/// Finds the policies of files and folders, by `namespace/name`. Of several versions of one policy the last
+/// Finds the policies of files and folders, by `namespace/name`, those of other kinds with the kind before it. Of several versions of one policy the last
 /// counts, as [`super::read_cluster`] reads them. Policies from standard input have no places.
 ///
 /// What [`super::read_cluster`] would refuse has no place either: each file is read up to its first error.
@@ -68,12 +71,14 @@ enum Frame {
 /// The fields of the current object that are read so far.
 #[derive(Default)]
 struct Draft {
+    api_version: String,
     kind: String,
     name: String,
     namespace: String,
     line: usize,
     ingress: Vec<usize>,
     egress: Vec<usize>,
+    rules: BTreeMap<String, usize>,
 }
 
 struct Walk<'a> {
@@ -152,7 +157,24 @@ impl Walk<'_> {
         let (spec, rule) = match place {
             [Frame::At(one)] => (one.as_str(), ""),
             [Frame::At(one), Frame::At(two)] => (one.as_str(), two.as_str()),
-            [Frame::At(spec), Frame::At(direction), Frame::Sequence(_)] if spec == "spec" => {
+            [
+                Frame::At(specs),
+                Frame::Sequence(spec),
+                Frame::At(list),
+                Frame::Sequence(index),
+            ] if specs == "specs" => {
+                let path = format!("specs[{spec}].{list}[{index}]");
+                self.draft.rules.insert(path, line);
+                return;
+            }
+            [
+                Frame::At(spec),
+                Frame::At(direction),
+                Frame::Sequence(index),
+            ] if spec == "spec" => {
+                let path = format!("spec.{direction}[{index}]");
+                let direction = direction.clone();
+                self.draft.rules.insert(path, line);
                 match direction.as_str() {
                     "ingress" => self.draft.ingress.push(line),
                     "egress" => self.draft.egress.push(line),
@@ -166,6 +188,7 @@ impl Walk<'_> {
             return;
         };
         match (spec, rule) {
+            ("apiVersion", "") => self.draft.api_version = text,
             ("kind", "") => self.draft.kind = text,
             ("metadata", "name") => (self.draft.name, self.draft.line) = (text, line),
             ("metadata", "namespace") => self.draft.namespace = text,
@@ -176,8 +199,14 @@ impl Walk<'_> {
     /// Ends the current object.
     fn finish(&mut self) {
         let draft = std::mem::take(&mut self.draft);
+        let group = draft
+            .api_version
+            .split_once('/')
+            .map_or("", |(group, _)| group);
+        let other = OtherKind::of(&draft.kind, group);
         // An item of a NetworkPolicyList has no `kind`.
-        if !matches!(draft.kind.as_str(), "NetworkPolicy" | "") || draft.name.is_empty() {
+        let is_network_policy = matches!(draft.kind.as_str(), "NetworkPolicy" | "");
+        if !is_network_policy && other.is_none() || draft.name.is_empty() {
             return;
         }
         let namespace = match draft.namespace.as_str() {
@@ -189,9 +218,16 @@ impl Walk<'_> {
             line: draft.line,
             ingress: draft.ingress,
             egress: draft.egress,
+            rules: draft.rules,
         };
-        self.places
-            .insert(format!("{namespace}/{}", draft.name), place);
+        let name = match other {
+            None => format!("{namespace}/{}", draft.name),
+            Some(kind) if kind.is_namespaced() => {
+                format!("{} {namespace}/{}", kind.shown(), draft.name)
+            }
+            Some(kind) => format!("{} {}", kind.shown(), draft.name),
+        };
+        self.places.insert(name, place);
     }
 }
 
@@ -237,6 +273,34 @@ metadata: {name: other}
             places(text),
             ["default/other 19 [] []", "shop/db 4 [9, 11] [13]"]
         );
+    }
+
+    #[test]
+    fn policies_of_other_kinds_have_lines_as_well() {
+        let text = "apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: db, namespace: shop}
+specs:
+- endpointSelector: {}
+- endpointSelector: {}
+  ingressDeny:
+  - {}
+  - {}
+---
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: all}
+spec:
+  egress:
+  - action: Deny
+";
+        let mut places = BTreeMap::new();
+        places_in(text, Path::new("a.yaml"), &mut places);
+        let cilium = &places["CiliumNetworkPolicy shop/db"];
+        assert_eq!(cilium.line, 3);
+        assert_eq!(cilium.rules["specs[1].ingressDeny[1]"], 9);
+        let calico = &places["Calico's GlobalNetworkPolicy all"];
+        assert_eq!(calico.rules["spec.egress[0]"], 16);
     }
 
     #[test]

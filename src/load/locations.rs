@@ -45,6 +45,9 @@ impl PolicyLocations {
     pub fn of(&self, policy: &str, rule: Option<&RuleRef>) -> Option<Place> {
         let place = self.policies.get(policy)?;
         let line = rule.and_then(|rule| {
+            if let Some(field) = &rule.field {
+                return place.rules.get(field).copied();
+            }
             let rules = match rule.direction {
                 Direction::Ingress => &place.ingress,
                 Direction::Egress => &place.egress,

@@ -93,7 +93,7 @@ pub fn build_evidence(
     let scope = Scope(&given.namespaces);
     let edges = edge_lines(&whole, answers, &approvals, &given.gone);
     let done = Done::of(&given, &scope);
-    let judged = digests(policies);
+    let judged = digests(policies, inventory);
     let tested = given.probes.into_iter().map(|run| {
         let in_scope = |namespace: &str| scope.has(namespace);
         Tested::new(run, &judged, &workloads, &given.period, in_scope)

@@ -51,7 +51,12 @@ pub fn policy_findings(policies: &[WorkloadPolicy], inventory: &Inventory) -> Ve
     policies
         .iter()
         .flat_map(|one| {
-            let limits = beyond_limits(&one.policy, &behaviour).into_iter();
+            // Another kind has limits of its own, and is written within them.
+            let limits = match one.native {
+                Some(_) => Vec::new(),
+                None => beyond_limits(&one.policy, &behaviour),
+            };
+            let limits = limits.into_iter();
             let limits = limits.map(|what| (Code::PluginLimit, what));
             let uncovered = uncovered(&one.workload, inventory, &behaviour).into_iter();
             let uncovered = uncovered.map(|what| (Code::NotCoveredByPlugin, what));

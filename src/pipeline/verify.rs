@@ -57,7 +57,8 @@ pub(super) fn judge(
         ingress: &closed_in,
         egress: &closed_out,
     };
-    let proof = prove_each_way(inventory, PolicySets::only(policies), &required, managed)?;
+    let sets = PolicySets::only(policies);
+    let proof = all_are_judged(prove_each_way(inventory, sets, &required, managed)?);
     let rules = rule_use(&evaluation, &required);
     // The traffic of these namespaces does not show whether a rule of another namespace is used.
     let in_scope = |policy: &str| {
@@ -68,7 +69,7 @@ pub(super) fn judge(
     let names = |ids: &BTreeSet<WorkloadId>| ids.iter().map(WorkloadId::to_string).collect();
     let counted = Counted::of(graph, &required, &proof);
     let verdict = Verification {
-        policies: policies.len(),
+        policies: policies.len() + inventory.other_kinds.policies.len(),
         observed: counted.observed,
         allowed: counted.allowed,
         implied: counted.implied,
@@ -95,6 +96,19 @@ pub(super) fn judge(
         rules,
         blocked: proof.blocked.iter().map(|one| one.edge).collect(),
     })
+}
+
+/// The policies of other kinds that are in force are judged as well: what they block or allow counts like the rest.
+fn all_are_judged(mut proof: Proof) -> Proof {
+    proof.blocked.append(&mut proof.blocked_by_existing);
+    proof.blocked.sort();
+    let more = std::mem::take(&mut proof.excess_by_existing);
+    proof.excess.entries.extend(more.entries);
+    proof.excess.entries.sort();
+    proof.excess.entries.truncate(Proof::MAX_LISTED);
+    proof.excess.total += more.total;
+    proof.excess.connections = proof.excess.connections.saturating_add(more.connections);
+    proof
 }
 
 /// Whether the pods of a workload are isolated in one direction.

@@ -37,6 +37,36 @@ fn the_sample_is_sound_and_tight_in_each_dialect() {
     }
 }
 
+#[test]
+fn verify_counts_what_policies_of_another_kind_would_block() {
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples/shop");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let out = folder.path().join("out");
+    let run = |command: &[&str], with: &Path| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_nanoseg"))
+            .args(command)
+            .arg(with)
+            .arg("--capture")
+            .arg(&sample)
+            .arg("--cluster")
+            .arg(sample.join("cluster.yaml"))
+            .output()
+            .expect("nanoseg runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    run(&["generate", "--dialect", "cilium", "--out"], &out);
+    let text = run(&["verify", "--policies"], &out);
+    assert!(text.contains("26 of 26 observed edges"), "{text}");
+    let pay = out.join("shop/pay.yaml");
+    let policy = std::fs::read_to_string(&pay).expect("a policy");
+    std::fs::write(&pay, policy.replace(NAME, "api.other.example")).expect("it can be written");
+    let text = run(&["verify", "--policies"], &out);
+    assert!(
+        text.contains("25 of 26 observed edges") && text.contains("shop/pay"),
+        "{text}"
+    );
+}
+
 /// Four workloads on two nodes; the API server is on the first.
 fn cluster() -> Inventory {
     let documents = [

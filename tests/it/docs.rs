@@ -47,8 +47,8 @@ fn every_finding_is_documented_as_in_the_code() {
 /// Returns `docs/plugins.md` as generated from the profiles.
 fn plugins() -> String {
     format!(
-        "# Network plugins\n\nWhat each network plugin does with NetworkPolicies, as nanoseg models it \
-         (rule: [plugin-is-part-of-the-model](design.md#plugin-is-part-of-the-model)). The plugin is found in the cluster's \
+        "# Network plugins\n\nWhat each network plugin does with NetworkPolicies, as nanoseg models it. The rule \
+         [plugin-is-part-of-the-model](design.md#plugin-is-part-of-the-model) says what for. The plugin is found in the cluster's \
          objects, and `--network-plugin NAME[,OPTION=VALUE]` says it instead. Each fact has its source, the versions it \
          holds for, and the test that shows it with the plugin's own code; where there is none, the source alone says \
          it. `NANOSEG_UPDATE=1 cargo test docs` writes this page.\n\n{}",

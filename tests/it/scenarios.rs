@@ -394,7 +394,8 @@ fn kustomize(place: &Path, outcome: &Outcome) -> Option<String> {
         ));
     }
     let built = String::from_utf8_lossy(&output.stdout)
-        .matches("kind: NetworkPolicy")
+        .lines()
+        .filter(|line| line.starts_with("kind: ") && line.ends_with("NetworkPolicy"))
         .count();
     let written = outcome
         .keys()

@@ -66,7 +66,7 @@ impl Evaluation {
         let all: Vec<(PolicyRef<'_>, ComparedSide)> =
             policies.into_iter().chain(in_force).collect();
         let mut symbols = Symbols::default();
-        let keys = pod_keys(&all);
+        let keys = pod_keys(&all, inventory);
         let network = all.iter().filter_map(|(policy, _)| match policy {
             PolicyRef::Network(policy) => Some(*policy),
             PolicyRef::Other(_) => None,
@@ -78,6 +78,7 @@ impl Evaluation {
         };
         let honoured = Honoured {
             sctp: behaviour.sctp,
+            end_port: behaviour.end_port,
             idle_rules: behaviour.deviates(Deviation::IdleRulesCount),
             blocks: cluster_blocks(inventory, &behaviour, network),
         };

@@ -13,13 +13,18 @@ use super::pod_classes::PodKeys;
 use super::policy_ref::{ComparedSide, PolicyRef};
 use super::rule_terms::Place;
 use super::rules::{Policy, pod_label_keys};
+use nanoseg_inventory::Inventory;
 use nanoseg_policy_kinds::OtherKindPolicy;
 use nanoseg_policy_kinds::calico::CalicoNetworkSet;
-use resolver::Head;
 pub(super) use resolver::Resolver;
+use resolver::{CiliumBlocks, Head};
 
 /// Returns what policies read of pods.
-pub(super) fn pod_keys<'a>(policies: &[(PolicyRef<'a>, ComparedSide)]) -> PodKeys<'a> {
+/// `inventory`: whether blocks of Cilium match pods.
+pub(super) fn pod_keys<'a>(
+    policies: &[(PolicyRef<'a>, ComparedSide)],
+    inventory: &Inventory,
+) -> PodKeys<'a> {
     let networks = policies.iter().filter_map(|(policy, _)| match policy {
         PolicyRef::Network(policy) => Some(*policy),
         PolicyRef::Other(_) => None,
@@ -31,6 +36,9 @@ pub(super) fn pod_keys<'a>(policies: &[(PolicyRef<'a>, ComparedSide)]) -> PodKey
     for (policy, _) in policies {
         if let PolicyRef::Other(policy) = policy {
             note_keys(policy, &mut keys);
+            if CiliumBlocks::of(inventory).match_pods {
+                cilium::note_blocks(policy, &mut keys);
+            }
         }
     }
     keys

@@ -198,6 +198,40 @@ fn a_block_of_cilium_matches_neither_nodes_nor_pods() {
 }
 
 #[test]
+fn the_plugin_says_what_a_block_of_cilium_matches_of_the_cluster() {
+    use nanoseg_plugin::{ClusterPlugin, Profile};
+    let reached = |profile: &str, cidr: &str| {
+        let mut inventory = cluster();
+        inventory.network_plugin = ClusterPlugin::said(profile.parse::<Profile>().unwrap());
+        let text = format!(
+            "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: p, namespace: shop}}\n\
+             spec: {{endpointSelector: {{matchLabels: {{app: web}}}}, egress: [{{toCIDR: [{cidr}]}}]}}"
+        );
+        in_force(&mut inventory, &text);
+        let found = evaluate(&inventory, &[]);
+        let pod = allowed(&found, WEB, DB) == "All Connections";
+        [pod, !to_address(&found, WEB, "192.168.0.2").is_empty()]
+    };
+    for cidr in ["10.244.0.2/32", "192.168.0.0/16", "0.0.0.0/0"] {
+        assert_eq!(reached("cilium", cidr), [false; 2], "{cidr}");
+        assert_eq!(reached("spec", cidr), [false; 2], "{cidr}");
+    }
+    let nodes = "cilium,policy-cidr-match-mode=nodes";
+    assert_eq!(reached(nodes, "192.168.0.0/16"), [false, true]);
+    assert_eq!(reached(nodes, "0.0.0.0/0"), [false, false]);
+    let both = "cilium,policy-cidr-match-mode=nodes+pods";
+    assert_eq!(reached(both, "10.244.0.2/32"), [true, false]);
+    // ClusterNetworkPolicies as well.
+    let mut inventory = cluster();
+    inventory.network_plugin = ClusterPlugin::said("cilium".parse::<Profile>().unwrap());
+    let rules = "egress: [{action: Deny, to: [{networks: [10.244.0.0/16, 203.0.113.0/24]}]}]";
+    in_force(&mut inventory, &admin("deny", "Admin", 1, rules));
+    let found = evaluate(&inventory, &[]);
+    assert_eq!(allowed(&found, WEB, DB), "All Connections");
+    assert!(to_address(&found, WEB, "203.0.113.1").is_empty());
+}
+
+#[test]
 fn a_name_of_cilium_is_the_addresses_that_it_was_seen_to_have() {
     let mut inventory = cluster();
     let names = [

@@ -67,6 +67,8 @@ struct ClassKey<'a> {
 pub(super) struct Honoured {
     /// Rules for SCTP.
     pub sctp: bool,
+    /// Ranges of ports; without them a range is its first port.
+    pub end_port: bool,
     /// Rules of a direction that `policyTypes` does not name.
     pub idle_rules: bool,
     pub blocks: Blocks,
@@ -133,6 +135,8 @@ pub struct PodClasses {
     pub(super) pod_blocks: Vec<AddressSet>,
     /// The network plugin enforces rules for SCTP.
     pub(super) sctp: bool,
+    /// The network plugin enforces ranges of ports; without it a range is its first port.
+    pub(super) end_port: bool,
     /// It lets rules of a direction that `policyTypes` does not name count.
     pub(super) idle_rules: bool,
 }
@@ -160,6 +164,7 @@ impl PodClasses {
             pod_blocks: honoured.blocks.of_pods,
             unmatched_by_all: honoured.blocks.unmatched_by_all,
             sctp: honoured.sctp,
+            end_port: honoured.end_port,
             idle_rules: honoured.idle_rules,
             ..PodClasses::default()
         };

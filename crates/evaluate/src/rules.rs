@@ -388,7 +388,8 @@ impl Reader<'_> {
             fixed = ConnectionSet::all();
         }
         for (index, port) in ports.iter().enumerate() {
-            match parse_port(port).map_err(within(format!("ports[{index}]")))? {
+            let ranges = self.pod_classes.end_port;
+            match parse_port(port, ranges).map_err(within(format!("ports[{index}]")))? {
                 (Protocol::Sctp, _) if !self.pod_classes.sctp => {}
                 (protocol, Port::Numbers(ports)) => {
                     fixed = fixed.union(&ConnectionSet::of(protocol, ports));
@@ -457,7 +458,8 @@ enum Port {
     Name(String),
 }
 
-fn parse_port(port: &NetworkPolicyPort) -> Result<(Protocol, Port), Problem> {
+/// Reads an entry of `ports`. Without `ranges` the network plugin leaves out `endPort`.
+fn parse_port(port: &NetworkPolicyPort, ranges: bool) -> Result<(Protocol, Port), Problem> {
     let problem = |field: &str, problem: String| Err((field.to_owned(), problem));
     let protocol = match port.protocol.as_deref() {
         None | Some("") => Protocol::Tcp,
@@ -482,7 +484,8 @@ fn parse_port(port: &NetworkPolicyPort) -> Result<(Protocol, Port), Problem> {
             if last < first {
                 return problem("endPort", format!("{last} is less than the port {first}"));
             }
-            Port::Numbers(PortSet::range(first, last))
+            let honoured = if ranges { last } else { first };
+            Port::Numbers(PortSet::range(first, honoured))
         }
         (Some(IntOrString::String(_)), Some(_)) => {
             return problem(

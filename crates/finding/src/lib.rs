@@ -180,6 +180,9 @@ codes! {
     DnsNotObserved "dns-not-observed" Warning
         "A workload called Services, whose addresses it must have looked up at some time, but none of its DNS traffic was seen."
         "Look whether the message says that the resolver is allowed; if not, allow it by hand. With captures: capture from the start of its pods on, or pass --implied-lookups always.";
+    JudgedPolicy "judged-policy" Note
+        "Policies of other kinds than NetworkPolicy are in force and part of every verdict: those of Cilium, of Calico or of an administrator."
+        "Nothing; nanoseg explain names the policy that decides about a connection.";
     InferredDirection "inferred-direction" Note
         "No packet shows who opened the connection; the server was inferred from its port."
         "Capture for long enough to see a new connection, or check the edge by hand.";

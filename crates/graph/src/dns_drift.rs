@@ -44,8 +44,8 @@ type Calls = BTreeSet<(Protocol, u16, bool)>;
 
 impl NameDrifts {
     /// Finds the addresses that names of the edges of `graph` have beside those that were called: of the clients that
-    /// `is_asked` tells, by the answers that these clients themselves got from resolvers who may name (rule:
-    /// dns-names-outside-addresses). Nothing that came in the span of [`DRIFT_BATCH`] before `now` counts yet. A public
+    /// `is_asked` tells, by the answers that these clients themselves got from resolvers who may name
+    /// (rule: dns-names-outside-addresses). Nothing that came in the span of [`DRIFT_BATCH`] before `now` counts yet. A public
     /// name gets no private address, and no name gets one of the cluster or of a metadata service.
     pub fn find(
         graph: &Graph,

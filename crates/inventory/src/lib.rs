@@ -65,7 +65,7 @@ pub use label_nature::{LabelNature, label_nature};
 pub use near::Nearness;
 pub use network_plugin::network_plugin;
 pub use objects::{ObjectRemark, Objects};
-pub use other_kinds::OtherKinds;
+pub use other_kinds::{OtherKinds, judged_policy_findings};
 pub use other_policies::{OtherPolicy, UnlistedKind, other_policy_findings};
 pub use owners::OwnerRule;
 pub use pod_blocks::{PodBlocks, pod_blocks};

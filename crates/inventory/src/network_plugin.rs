@@ -15,6 +15,8 @@ use marks::{Mark, Program, is_system_namespace, program};
 use nanoseg_plugin::{ClusterPlugin, NetworkPlugin, PluginOption, Profile, ToldBy};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The first version of Cilium that honours `endPort` (cilium/cilium#16622).
+const RANGES_SINCE: (u32, u32) = (1, 16);
 /// How many objects are named.
 const NAMED: usize = 3;
 
@@ -53,6 +55,8 @@ struct Signs {
     found: BTreeMap<Mark, BTreeSet<String>>,
     /// The arguments of the plugins' containers.
     arguments: BTreeMap<String, String>,
+    /// The oldest version of Cilium's agent that runs.
+    cilium: Option<(u32, u32)>,
 }
 
 impl Signs {
@@ -85,7 +89,12 @@ impl Signs {
             let object = format!("CiliumNode {name}");
             self.add(Mark::Enforcer(NetworkPlugin::Cilium), object);
         }
-        for kind in objects.skipped.keys() {
+        let judged = objects.other_kinds.iter().map(|policy| {
+            let kind = policy.kind();
+            format!("{}.{}", kind.kind(), kind.group())
+        });
+        let kinds: BTreeSet<String> = judged.chain(objects.skipped.keys().cloned()).collect();
+        for kind in &kinds {
             if let Some(mark) = marks::of_kind(kind) {
                 self.add(mark, format!("objects of the kind {kind}"));
             }
@@ -100,6 +109,9 @@ impl Signs {
             Mark::NetworkOnly => NetworkPlugin::None,
         };
         let mut profile = Profile::of(plugin);
+        if plugin.is_cilium() && self.cilium.is_some_and(|version| version < RANGES_SINCE) {
+            profile.options.end_port = Some(false);
+        }
         for option in Profile::options_of(plugin) {
             if let Some(value) = self.arguments.get(option_flag(*option).as_str()) {
                 // What is no value of the option leaves the plugin's default.
@@ -120,7 +132,10 @@ impl Signs {
 
     fn workload(&mut self, kind: &str, metadata: &ObjectMeta, spec: &PodSpec) {
         let namespace = metadata.namespace.as_deref().unwrap_or_default();
-        if !is_system_namespace(namespace) {
+        let owners = metadata.owner_references.iter().flatten();
+        // A kubelet makes such pods of its own files, in any namespace.
+        let mut nodes = owners.filter(|owner| owner.kind == "Node");
+        if !is_system_namespace(namespace) || nodes.next().is_some() {
             return;
         }
         // A pod of a DaemonSet is named by it, once.
@@ -135,6 +150,13 @@ impl Signs {
         for container in &spec.containers {
             if let Some(Program { mark, options }) = program(container) {
                 marks.insert(mark);
+                if mark == Mark::Enforcer(NetworkPlugin::Cilium) {
+                    let version = marks::version(container);
+                    self.cilium = match (self.cilium, version) {
+                        (Some(known), Some(version)) => Some(known.min(version)),
+                        (known, version) => known.or(version),
+                    };
+                }
                 if options {
                     self.arguments.extend(arguments(container));
                 }

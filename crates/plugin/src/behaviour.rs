@@ -34,20 +34,9 @@ pub struct Behaviour {
 }
 
 impl Behaviour {
-    /// The API's own documentation; where it leaves something open, what holds on every plugin that follows it.
-    pub const fn spec() -> Behaviour {
-        crate::profiles::SPEC.behaviour()
-    }
-
     /// Whether the plugin does this otherwise than the API's documentation says.
     pub fn deviates(&self, by: Deviation) -> bool {
         self.deviations.contains(&by)
-    }
-}
-
-impl Default for Behaviour {
-    fn default() -> Behaviour {
-        Behaviour::spec()
     }
 }
 

@@ -24,6 +24,31 @@ impl<T: Copy> Fact<T> {
     }
 }
 
+/// A fact that a source says and no test of this repository shows.
+pub(crate) const fn fact<T>(value: T, source: &'static str, versions: &'static str) -> Fact<T> {
+    Fact {
+        value,
+        source,
+        versions,
+        test: "",
+    }
+}
+
+/// A fact that a test of this repository shows, by the plugin's own code.
+pub(crate) const fn shown<T>(
+    value: T,
+    source: &'static str,
+    versions: &'static str,
+    test: &'static str,
+) -> Fact<T> {
+    Fact {
+        value,
+        source,
+        versions,
+        test,
+    }
+}
+
 macro_rules! facts {
     ($( $field:ident $aspect:ident $type:ty, $question:literal; )*) => {
         /// What a fact is about.

@@ -14,6 +14,8 @@ pub enum PluginOption {
     EnableSctp,
     /// Cilium's `enable-policy`: with `never` no policy is enforced.
     EnablePolicy,
+    /// Whether ranges of ports (`endPort`) are enforced: in Cilium since 1.16.
+    EndPort,
     /// The Amazon VPC CNI's `enable-network-policy`: without it no policy is enforced.
     EnableNetworkPolicy,
     /// kube-router's `run-firewall`: without it no policy is enforced.
@@ -29,6 +31,7 @@ impl PluginOption {
         PluginOption::KubeProxyReplacement,
         PluginOption::EnableSctp,
         PluginOption::EnablePolicy,
+        PluginOption::EndPort,
         PluginOption::EnableNetworkPolicy,
         PluginOption::RunFirewall,
         PluginOption::ServicePorts,
@@ -41,6 +44,7 @@ impl PluginOption {
             PluginOption::KubeProxyReplacement => "kube-proxy-replacement",
             PluginOption::EnableSctp => "enable-sctp",
             PluginOption::EnablePolicy => "enable-policy",
+            PluginOption::EndPort => "end-port",
             PluginOption::EnableNetworkPolicy => "enable-network-policy",
             PluginOption::RunFirewall => "run-firewall",
             PluginOption::ServicePorts => "service-ports",
@@ -53,6 +57,7 @@ impl PluginOption {
             PluginOption::PolicyCidrMatchMode => &["none", "nodes", "pods", "nodes+pods"],
             PluginOption::KubeProxyReplacement
             | PluginOption::EnableSctp
+            | PluginOption::EndPort
             | PluginOption::EnableNetworkPolicy
             | PluginOption::RunFirewall => &["true", "false"],
             PluginOption::EnablePolicy => &["default", "always", "never"],
@@ -123,6 +128,7 @@ pub struct PluginOptions {
     pub kube_proxy_replacement: Option<bool>,
     pub enable_sctp: Option<bool>,
     pub enable_policy: Option<PolicyMode>,
+    pub end_port: Option<bool>,
     pub enable_network_policy: Option<bool>,
     pub run_firewall: Option<bool>,
     pub service_ports: Option<EnforcedPorts>,
@@ -141,6 +147,7 @@ impl PluginOptions {
             }
             PluginOption::EnableSctp => put(&mut self.enable_sctp, parse_switch(text)),
             PluginOption::EnablePolicy => put(&mut self.enable_policy, PolicyMode::parse(text)),
+            PluginOption::EndPort => put(&mut self.end_port, parse_switch(text)),
             PluginOption::EnableNetworkPolicy => {
                 put(&mut self.enable_network_policy, parse_switch(text))
             }
@@ -192,6 +199,7 @@ impl fmt::Display for PluginOptions {
             kube_proxy_replacement,
             enable_sctp,
             enable_policy,
+            end_port,
             enable_network_policy,
             run_firewall,
             service_ports,
@@ -202,6 +210,7 @@ impl fmt::Display for PluginOptions {
         let switches = [
             (PluginOption::KubeProxyReplacement, kube_proxy_replacement),
             (PluginOption::EnableSctp, enable_sctp),
+            (PluginOption::EndPort, end_port),
             (PluginOption::EnableNetworkPolicy, enable_network_policy),
             (PluginOption::RunFirewall, run_firewall),
         ];

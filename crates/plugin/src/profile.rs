@@ -58,6 +58,7 @@ impl Profile {
                 kube_proxy_replacement: None,
                 enable_sctp: None,
                 enable_policy: None,
+                end_port: None,
                 enable_network_policy: None,
                 run_firewall: None,
                 service_ports: None,
@@ -74,10 +75,11 @@ impl Profile {
                 O::KubeProxyReplacement,
                 O::EnableSctp,
                 O::EnablePolicy,
+                O::EndPort,
                 O::ServicePorts,
             ],
             NetworkPlugin::AzureCilium | NetworkPlugin::GkeDataplaneV2 => {
-                &[O::PolicyCidrMatchMode, O::ServicePorts]
+                &[O::PolicyCidrMatchMode, O::EndPort, O::ServicePorts]
             }
             NetworkPlugin::AwsVpcCni => &[O::EnableNetworkPolicy, O::ServicePorts],
             NetworkPlugin::KubeRouter => &[O::RunFirewall, O::ServicePorts],
@@ -107,6 +109,9 @@ impl Profile {
         if let Some(sctp) = options.enable_sctp {
             facts.sctp = facts.sctp.with(sctp);
         }
+        if let Some(ranges) = options.end_port {
+            facts.end_port = facts.end_port.with(ranges);
+        }
         let off = options.enable_network_policy == Some(false)
             || options.run_firewall == Some(false)
             || options.enable_policy == Some(PolicyMode::Never);
@@ -134,6 +139,19 @@ impl Profile {
             ..self.options
         };
         Profile { options, ..self }
+    }
+}
+
+impl Behaviour {
+    /// The API's own documentation; where it leaves something open, what holds on every plugin that follows it.
+    pub const fn spec() -> Behaviour {
+        profiles::SPEC.behaviour()
+    }
+}
+
+impl Default for Behaviour {
+    fn default() -> Behaviour {
+        Behaviour::spec()
     }
 }
 

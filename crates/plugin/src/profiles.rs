@@ -15,7 +15,7 @@ mod spec;
 
 pub(super) use spec::SPEC;
 
-use super::fact::{Fact, Facts};
+use super::fact::Facts;
 use super::network_plugin::NetworkPlugin;
 
 /// The facts of a plugin with its default options.
@@ -33,30 +33,5 @@ pub(super) const fn facts_of(plugin: NetworkPlugin) -> &'static Facts {
         NetworkPlugin::KubeRouter => &kube_router::KUBE_ROUTER,
         NetworkPlugin::KubeNetworkPolicies => &kube_network_policies::KUBE_NETWORK_POLICIES,
         NetworkPlugin::None => &none::NONE,
-    }
-}
-
-/// A fact that a source says and no test of this repository shows.
-const fn fact<T>(value: T, source: &'static str, versions: &'static str) -> Fact<T> {
-    Fact {
-        value,
-        source,
-        versions,
-        test: "",
-    }
-}
-
-/// A fact that a test of this repository shows, by the plugin's own code.
-const fn shown<T>(
-    value: T,
-    source: &'static str,
-    versions: &'static str,
-    test: &'static str,
-) -> Fact<T> {
-    Fact {
-        value,
-        source,
-        versions,
-        test,
     }
 }

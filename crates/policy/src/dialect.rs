@@ -6,6 +6,7 @@ mod naming;
 mod native;
 
 pub(super) use naming::{Names, Naming};
+use nanoseg_plugin::ClusterPlugin;
 pub use native::NativePolicy;
 
 #[cfg(test)]
@@ -21,6 +22,9 @@ pub enum Dialect {
     Cilium,
     /// `NetworkPolicy` of `projectcalico.org/v3`.
     Calico,
+    /// `NetworkPolicy`, and the kind of the cluster's own network plugin for the policies that it would not honour as
+    /// one (rule: not-honoured-stays-open): those with the address of a node, on Cilium.
+    Native,
 }
 
 impl Dialect {
@@ -30,6 +34,19 @@ impl Dialect {
             Dialect::Kubernetes => "kubernetes",
             Dialect::Cilium => "cilium",
             Dialect::Calico => "calico",
+            Dialect::Native => "native",
+        }
+    }
+
+    /// Returns true if policies of this dialect name the nodes of the cluster without their addresses
+    /// (rule: cilium-entities).
+    pub fn names_nodes(self, plugin: &ClusterPlugin) -> bool {
+        match self {
+            Dialect::Cilium => true,
+            Dialect::Native => {
+                plugin.profile.plugin.is_cilium() && !plugin.behaviour().ip_block.nodes
+            }
+            Dialect::Kubernetes | Dialect::Calico => false,
         }
     }
 }

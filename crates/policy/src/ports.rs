@@ -10,8 +10,8 @@ const RANGE_FROM: usize = 3;
 
 /// The entries for `ports`, by number, then protocol. A run of at least three ports becomes one
 /// `endPort` range; inside a run, up to `gap` neighbouring ports may be unobserved (rule: port-range-is-observed), 0
-/// unless the operator sets another gap.
-pub(super) fn build_ports(ports: &[(u16, Protocol)], gap: u16) -> Vec<NetworkPolicyPort> {
+/// unless the operator sets another gap. `None`: the network plugin honours no ranges, so each port is written.
+pub(super) fn build_ports(ports: &[(u16, Protocol)], gap: Option<u16>) -> Vec<NetworkPolicyPort> {
     let mut by_protocol: BTreeMap<Protocol, Vec<u16>> = BTreeMap::new();
     for (port, protocol) in ports {
         by_protocol.entry(*protocol).or_default().push(*port);
@@ -20,7 +20,9 @@ pub(super) fn build_ports(ports: &[(u16, Protocol)], gap: u16) -> Vec<NetworkPol
     for (protocol, mut numbers) in by_protocol {
         numbers.sort_unstable();
         numbers.dedup();
-        let near = |a: &u16, b: &u16| u32::from(*b) <= u32::from(*a) + 1 + u32::from(gap);
+        let near = |a: &u16, b: &u16| {
+            gap.is_some_and(|gap| u32::from(*b) <= u32::from(*a) + 1 + u32::from(gap))
+        };
         for run in numbers.chunk_by(near) {
             match run {
                 [first, .., last] if run.len() >= RANGE_FROM => {
@@ -61,7 +63,7 @@ mod tests {
 
     fn written(ports: &[u16], gap: u16) -> Vec<(i32, Option<i32>)> {
         let ports: Vec<_> = ports.iter().map(|p| (*p, Protocol::Tcp)).collect();
-        build_ports(&ports, gap)
+        build_ports(&ports, Some(gap))
             .into_iter()
             .map(|p| match p.port {
                 Some(IntOrString::Int(first)) => (first, p.end_port),
@@ -86,6 +88,14 @@ mod tests {
     }
 
     #[test]
+    fn where_the_plugin_honours_no_ranges_every_port_is_written() {
+        let ports: Vec<_> = (8000..8004).map(|port| (port, Protocol::Tcp)).collect();
+        let entries = build_ports(&ports, None);
+        assert_eq!(entries.len(), 4);
+        assert!(entries.iter().all(|entry| entry.end_port.is_none()));
+    }
+
+    #[test]
     fn gaps_are_included_only_up_to_the_threshold_of_the_operator() {
         assert_eq!(written(&[1, 3, 5, 9], 1), [(1, Some(5)), (9, None)]);
         assert_eq!(written(&[1, 3], 1), [(1, None), (3, None)]);
@@ -100,7 +110,7 @@ mod tests {
             (53, Protocol::Tcp),
             (55, Protocol::Tcp),
         ];
-        let entries: Vec<_> = build_ports(&ports, 0)
+        let entries: Vec<_> = build_ports(&ports, Some(0))
             .into_iter()
             .map(|p| (p.port, p.protocol.unwrap(), p.end_port))
             .collect();

@@ -130,7 +130,8 @@ pub(super) struct Summary {
 pub(super) struct RuleContext<'a> {
     pub closed: &'a ExcludedRanges,
     pub max_addresses: usize,
-    pub port_gap: u16,
+    /// `None`: no ranges of ports are written.
+    pub port_gap: Option<u16>,
     /// Returns the name of a workload for people.
     pub display: &'a dyn Fn(&WorkloadId) -> String,
 }

@@ -62,11 +62,13 @@ pub(super) struct Selectors<'a> {
 impl<'a> Selectors<'a> {
     /// `dialect`: a plugin that has one of its own may know fewer labels.
     pub fn build(inventory: &'a Inventory, dialect: Dialect) -> Self {
+        let on_cilium = dialect.names_nodes(&inventory.network_plugin);
         Selectors {
             inventory,
-            unknown: match dialect {
-                Dialect::Cilium => label::is_unknown_to_cilium,
-                Dialect::Kubernetes | Dialect::Calico => |_| false,
+            unknown: if on_cilium {
+                label::is_unknown_to_cilium
+            } else {
+                |_| false
             },
             namespaces: NamespaceIndex::build_all(&inventory.pods),
             reaches: FxHashMap::default(),

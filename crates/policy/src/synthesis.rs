@@ -174,10 +174,11 @@ pub fn synthesise(
     let closed = ExcludedRanges::build(inventory);
     let names = PolicyNames::build(inventory.workloads.keys().chain(subjects.iter().copied()));
     let display = |id: &WorkloadId| selections.display(id);
+    let behaviour = inventory.network_plugin.behaviour();
     let context = RuleContext {
         closed: &closed,
         max_addresses: options.max_addresses,
-        port_gap: options.range_threshold,
+        port_gap: (behaviour.end_port).then_some(options.range_threshold),
         display: &display,
     };
     let as_network_policy = SynthesisOptions {

@@ -80,16 +80,21 @@ fn pairs(
     for (at, client) in clients.iter().enumerate() {
         let end = PeerRef::Pod(client.index);
         let same_family = |address: &std::net::IpAddr| address.is_ipv4() == listener.to.is_ipv4();
-        let is_guarded = server_guarded || isolated(client.class, Direction::Egress);
-        if end == listener.end || !is_guarded || !client.subject.addresses.iter().any(same_family) {
+        if end == listener.end || !client.subject.addresses.iter().any(same_family) {
             continue;
         }
         let allowed = inputs.evaluation.allowed(end, listener.end);
+        let is_allowed = allowed.contains(listener.protocol, listener.to.port());
+        // A rule of another kind may deny without isolating.
+        let is_guarded = server_guarded || isolated(client.class, Direction::Egress);
+        if is_allowed && !is_guarded {
+            continue;
+        }
         let pair = Pair {
             client: at,
             seen: listener.seen_from.contains(&client.end.workload),
         };
-        if allowed.contains(listener.protocol, listener.to.port()) {
+        if is_allowed {
             found.allowed.push(pair);
         } else {
             found.denied.push(pair);

@@ -9,6 +9,7 @@ use super::outcome::Verdict;
 use super::plan::{LeftOut, Plan, Probe};
 use super::question::FoundOut;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use nanoseg_inventory::Inventory;
 use nanoseg_net::{Timestamp, sha256_hex};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -21,14 +22,22 @@ const MOST_TRIED: usize = 10_000;
 /// A policy that was in force.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PolicyDigest {
-    /// `namespace/name`.
+    /// `namespace/name`; with the kind before it for other kinds than NetworkPolicy.
     pub policy: String,
-    /// SHA-256 of its spec as JSON.
+    /// SHA-256 of its spec as JSON; of another kind, of all of it but metadata and status.
     pub digest: String,
 }
 
-/// The policies with their digests, in order.
-pub fn digests(policies: &[NetworkPolicy]) -> Vec<PolicyDigest> {
+impl PolicyDigest {
+    /// The namespace; `None` for a policy of the whole cluster.
+    pub fn namespace(&self) -> Option<&str> {
+        let name = self.policy.rsplit(' ').next().unwrap_or_default();
+        name.split_once('/').map(|(namespace, _)| namespace)
+    }
+}
+
+/// The policies with their digests, in order; those of other kinds are of the inventory.
+pub fn digests(policies: &[NetworkPolicy], inventory: &Inventory) -> Vec<PolicyDigest> {
     let digest = |policy: &NetworkPolicy| {
         let text = |part: &Option<String>| part.clone().unwrap_or_default();
         let (namespace, name) = (
@@ -41,7 +50,18 @@ pub fn digests(policies: &[NetworkPolicy]) -> Vec<PolicyDigest> {
             digest: sha256_hex(&spec),
         }
     };
-    let mut all: Vec<PolicyDigest> = policies.iter().map(digest).collect();
+    let others = inventory.other_kinds.policies.iter().map(|policy| {
+        let mut object = policy.to_object();
+        if let Some(object) = object.as_object_mut() {
+            object.remove("metadata");
+            object.remove("status");
+        }
+        PolicyDigest {
+            policy: policy.to_string(),
+            digest: sha256_hex(object.to_string().as_bytes()),
+        }
+    });
+    let mut all: Vec<PolicyDigest> = policies.iter().map(digest).chain(others).collect();
     all.sort();
     all
 }

@@ -54,7 +54,10 @@ impl ClusterState {
                 None
             }
         };
+        let unlisted = objects.unlisted.iter();
+        let unlisted = unlisted.map(|one| format!("{} (not listed: {})", one.kind, one.reason));
         let not_judged = objects.not_judged.iter().map(ToString::to_string);
+        let not_judged = not_judged.chain(unlisted);
         Ok(ClusterState {
             not_judged: not_judged.collect(),
             inventory,

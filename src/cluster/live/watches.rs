@@ -21,6 +21,7 @@ mod follow;
 mod freshness;
 mod ingest;
 mod kinds;
+mod known_other_kinds;
 mod malformed;
 mod salvage;
 mod settings;
@@ -35,8 +36,8 @@ pub use settings::WatchSettings;
 
 use super::departed::Departure;
 use super::other_kinds::list_other_kinds;
-use crate::inventory::Objects;
 use crate::inventory::kubernetes::{Namespace, Pod};
+use crate::inventory::{Objects, UnlistedKind};
 use crate::net::Timestamp;
 use crate::review::resources::{PolicyProposal, ProposalDecision, Segmentation};
 use cache::Cache;
@@ -47,6 +48,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+
+/// What is known of policies of other kinds when the API server does not answer.
+fn no_answer() -> Objects {
+    Objects {
+        unlisted: vec![UnlistedKind {
+            kind: "policies of other kinds".into(),
+            reason: "the API server does not answer".into(),
+        }],
+        ..Objects::default()
+    }
+}
 
 /// All watches. They end when this is dropped.
 pub struct Watches {
@@ -66,7 +78,9 @@ impl Watches {
         tasks.spawn(async move {
             // There are few, and they change seldom: they are listed again and again.
             loop {
-                others.put_others(list_other_kinds(&lister).await);
+                // An API server that hangs tells nothing.
+                let listed = tokio::time::timeout(every, list_other_kinds(&lister)).await;
+                others.put_others(listed.unwrap_or_else(|_| no_answer()));
                 tokio::time::sleep(every).await;
             }
         });
@@ -99,7 +113,8 @@ impl Watches {
     /// # Errors
     /// Returns the kind that is not known, the reason, and since when.
     pub fn check(&self) -> Result<(), Stale> {
-        self.cache.check()
+        self.cache.check()?;
+        self.cache.check_others()
     }
 
     /// The time up to which everything of the kinds of [`Self::objects`] is known; `None`: not everything was listed yet.

@@ -105,3 +105,69 @@ pub fn basis(drifts: &NameDrifts, workload: &WorkloadId) -> impl Iterator<Item =
     });
     lines.collect::<Vec<_>>().into_iter()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Protocol;
+
+    fn web() -> WorkloadId {
+        WorkloadId {
+            namespace: "shop".into(),
+            name: "web".into(),
+            kind: "Deployment".into(),
+        }
+    }
+
+    fn drift(address: &str) -> NameDrift {
+        NameDrift {
+            client: web(),
+            name: "api.example".into(),
+            protocol: Protocol::Tcp,
+            port: 443,
+            address: address.parse().expect("an address"),
+            is_current: true,
+        }
+    }
+
+    fn policy() -> NetworkPolicySpec {
+        let text = "{policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 203.0.113.0/24, except: [203.0.113.64/26]}}]}]}";
+        serde_yaml::from_str(text).expect("a policy")
+    }
+
+    #[test]
+    fn a_policy_follows_a_name_where_a_block_of_egress_has_its_address() {
+        let allowed = |text: &str| allows(&policy(), text.parse().expect("an address"));
+        assert!(allowed("203.0.113.1") && !allowed("203.0.113.65") && !allowed("192.0.2.1"));
+        assert!(!allows(
+            &NetworkPolicySpec::default(),
+            drift("192.0.2.1").address
+        ));
+    }
+
+    #[test]
+    fn the_finding_has_only_what_the_approved_policy_does_not_allow() {
+        let drifts = NameDrifts {
+            found: vec![drift("192.0.2.1"), drift("203.0.113.1")],
+            left_out: [(web(), 3)].into(),
+        };
+        let found = finding(&drifts, &web(), Some(&policy())).expect("a finding");
+        assert!(
+            found.message.contains("has 1 addresses"),
+            "{}",
+            found.message
+        );
+        assert!(found.message.contains("3 more addresses are left out"));
+        assert_eq!(found.samples, ["api.example 192.0.2.1"]);
+        assert_eq!(finding(&drifts, &web(), None), None, "nothing is approved");
+        let none = NameDrifts::default();
+        assert_eq!(finding(&none, &web(), Some(&policy())), None);
+    }
+
+    #[test]
+    fn a_drift_is_required_by_its_address_and_named() {
+        let needed = requirement(&drift("192.0.2.1"));
+        assert_eq!(needed.label.as_deref(), Some("api.example (192.0.2.1)"));
+        assert!(needed.outside && needed.edge == Requiring::NOT_TAUGHT);
+    }
+}

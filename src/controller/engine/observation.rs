@@ -12,7 +12,7 @@ use crate::graph::{
 };
 use crate::inventory::{
     Inventory, OwnerRule, UnlistedKind, WorkloadId, foreign_policies, is_ours,
-    other_policy_findings,
+    judged_policy_findings, other_policy_findings,
 };
 use crate::net::{TimeSpans, Timestamp};
 use crate::pipeline::{LiveGraph, network_plugin_findings};
@@ -280,6 +280,8 @@ impl Observation {
         self.inventory_findings = findings;
         self.inventory_findings
             .extend(other_policy_findings(&objects.not_judged));
+        self.inventory_findings
+            .extend(judged_policy_findings(&inventory.other_kinds.policies));
         self.inventory_findings
             .extend(objects.unlisted.iter().map(UnlistedKind::finding));
         self.inventory_findings

@@ -2,7 +2,8 @@
 
 use crate::finding::{Code, Finding};
 use crate::inventory::{
-    Inventory, Objects, PodBlocks, UnlistedKind, other_policy_findings, pod_blocks,
+    Inventory, Objects, PodBlocks, UnlistedKind, judged_policy_findings, other_policy_findings,
+    pod_blocks,
 };
 use crate::observe::CaptureSummary;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -14,6 +15,7 @@ pub fn of_objects(
     inventory: &Inventory,
 ) -> Vec<Finding> {
     let mut findings = other_policy_findings(&objects.not_judged);
+    findings.extend(judged_policy_findings(&inventory.other_kinds.policies));
     findings.extend(objects.unlisted.iter().map(UnlistedKind::finding));
     let blocks = pod_blocks(policies, inventory);
     findings.extend(blocks.iter().map(PodBlocks::finding));

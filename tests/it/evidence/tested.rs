@@ -1,7 +1,7 @@
 //! Results of `nanoseg probe` as evidence.
 
 use super::{CLUSTER, POLICY, nanoseg, written};
-use nanoseg::inventory::WorkloadId;
+use nanoseg::inventory::{Inventory, WorkloadId};
 use nanoseg::net::{Protocol, Timestamp};
 use nanoseg::probe::{
     ClientEnd, ClusterFacts, Expected, Heard, Outcome, Plan, PodName, Probe, Results, ServerEnd,
@@ -120,7 +120,7 @@ fn run(folder: &Path, from: &str, denied: Outcome) {
         by: Some("petra".into()),
         from,
         to: from.plus_secs(30),
-        policies: digests(&typed),
+        policies: digests(&typed, &Inventory::default()),
         ..Results::new(plan, &heard, &ClusterFacts::default())
     };
     let text = serde_json::to_vec_pretty(&results).expect("JSON");

@@ -125,11 +125,13 @@ fn differences(results: &Value) -> Vec<&Value> {
     tried.iter().filter(differs).collect()
 }
 
+/// The causes, but that the policies are young, which they are.
 fn causes(results: &Value) -> BTreeSet<String> {
     let causes = differences(results)
         .into_iter()
         .flat_map(|one| one["causes"].as_array().cloned().unwrap_or_default());
     causes
+        .filter(|cause| cause["is"] != "fresh")
         .map(|cause| {
             let what = cause["what"].as_str().unwrap_or_default();
             format!("{} {what}", cause["is"].as_str().unwrap_or_default())

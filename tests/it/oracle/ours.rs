@@ -5,6 +5,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg::evaluate::{Evaluation, HostNetwork, PeerRef};
 use nanoseg::inventory::{Inventory, Objects, OwnerRule};
 use nanoseg::net::{ConnectionSet, Direction};
+use nanoseg::plugin::PluginOption;
 use nanoseg::policy_kinds::{OtherKind, OtherKindPolicy};
 use serde_json::{Value, json};
 use std::net::IpAddr;
@@ -183,7 +184,11 @@ fn inventory(case: &Case) -> Inventory {
         })));
     }
     objects.other_kinds = by_kind(case).1;
-    Inventory::build(&objects, OwnerRule::Literal).0
+    let mut inventory = Inventory::build(&objects, OwnerRule::Literal).0;
+    // Cilium's engine judges SCTP; whether its datapath does is an option of the agent.
+    let options = &mut inventory.network_plugin.profile.options;
+    assert!(options.set(PluginOption::EnableSctp, "true"));
+    inventory
 }
 
 fn object<T: serde::de::DeserializeOwned>(value: Value) -> T {

@@ -114,3 +114,17 @@ fn where_nothing_is_enforced_everything_is_excess() {
     assert_eq!(all.len(), 2, "{all:?}");
     assert!(all.iter().all(|line| line.contains("anything")), "{all:?}");
 }
+
+#[test]
+fn without_ranges_a_range_is_its_first_port() {
+    let policy = policy(
+        "{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress],
+        egress: [{to: [{podSelector: {}}], ports: [{port: 80, endPort: 90}]}]}",
+    );
+    let of = |profile: &str| {
+        let policies = std::slice::from_ref(&policy);
+        allowed(&evaluate(&cluster(profile), policies), 0, 1)
+    };
+    assert_eq!(of("cilium"), "TCP 80-90");
+    assert_eq!(of("cilium,end-port=false"), "TCP 80");
+}

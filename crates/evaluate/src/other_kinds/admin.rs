@@ -9,7 +9,7 @@ use super::super::rules::{Policy, Rule};
 use super::super::selector::keys;
 use super::names::domain_matches;
 use super::ports::{PROTOCOLS, PortList};
-use super::resolver::{Head, Peers, Resolver, block};
+use super::resolver::{CiliumBlocks, Head, Peers, Resolver, block, is_in};
 use crate::ClassId;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use nanoseg_net::{AddressSet, Protocol};
@@ -161,9 +161,15 @@ impl Resolver<'_> {
             let blocks = networks.iter().filter_map(|cidr| block(cidr));
             let blocks: Vec<AddressSet> = blocks.collect();
             let all = AddressSet::union_all(&blocks);
-            // "Cluster-internal traffic will be checked against the rule as well" (Networks).
-            peers.add_pods(self.classes(|pod| pod.addresses.iter().any(|one| all.contains(*one))));
-            peers.add_addresses(&all);
+            if CiliumBlocks::of(self.inventory).is_cilium {
+                for block in &blocks {
+                    self.add_cilium_block(block, peers);
+                }
+            } else {
+                // "Cluster-internal traffic will be checked against the rule as well" (Networks).
+                peers.add_pods(self.classes(|pod| is_in(pod, &all)));
+                peers.add_addresses(&all);
+            }
         } else if let Some(names) = &peer.domain_names {
             for name in names {
                 let addresses = self.named_addresses(|seen| domain_matches(name, seen));

@@ -96,7 +96,8 @@ impl Resolver<'_> {
     /// The addresses that the selectors of an entity match: those of sets of addresses, or all where no selector says
     /// whom it means.
     fn set_addresses(&self, chosen: &Chosen, far: &CalicoEntity) -> AddressSet {
-        let mut addresses = self.pod_classes.everywhere();
+        // Of both families: a rule may name an address of a family that no pod has.
+        let mut addresses = AddressSet::all();
         if is_said(far.selector.as_deref()) || !matches!(chosen.namespaces, Namespaces::Any) {
             addresses = self.of_sets(|namespace, set| chosen.has_set(self, namespace, set));
         }

@@ -13,6 +13,7 @@ use super::resolver::{Head, Peers, Resolver, block};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use nanoseg_inventory::Pod;
 use nanoseg_net::{AddressSet, Protocol};
+use nanoseg_policy_kinds::OtherKindPolicy;
 use nanoseg_policy_kinds::cilium::{
     CiliumCidr, CiliumEgress, CiliumFqdn, CiliumIcmp, CiliumIngress, CiliumPolicy, CiliumPorts,
     CiliumRule, CiliumService, NAMESPACE_LABEL, NAMESPACE_LABELS_PREFIX,
@@ -54,6 +55,22 @@ fn names_entity(
         .flat_map(super::super::selector::keys);
     entities.iter().flatten().any(|one| one == entity)
         || labels.any(|key| label(key) == ("reserved", entity))
+}
+
+/// Adds the blocks of a policy: where the cluster's Cilium is told that blocks match pods, they are told apart by them.
+pub(super) fn note_blocks(policy: &OtherKindPolicy, keys: &mut PodKeys<'_>) {
+    let (OtherKindPolicy::CiliumNetworkPolicy(policy)
+    | OtherKindPolicy::CiliumClusterwideNetworkPolicy(policy)) = policy
+    else {
+        return;
+    };
+    for (_, rule) in policy.rules() {
+        let ingress = rule.ingress.iter().chain(&rule.ingress_deny).flatten();
+        let egress = rule.egress.iter().chain(&rule.egress_deny).flatten();
+        let ends = ingress.map(Ends::of_ingress);
+        let ends = ends.chain(egress.map(Ends::of_egress));
+        keys.blocks.extend(ends.flat_map(|ends| ends.blocks()));
+    }
 }
 
 /// The source and the name of a label of a selector.
@@ -106,6 +123,19 @@ impl<'a> Ends<'a> {
                 || rule.to_nodes.is_some()
                 || rule.to_requires.is_some(),
         }
+    }
+
+    /// The blocks of addresses, without their exceptions. One that cannot be read matches nothing.
+    fn blocks(&self) -> Vec<AddressSet> {
+        let single = self.cidrs.into_iter().flatten();
+        let single = single.map(|cidr| block(cidr).unwrap_or_default());
+        let of_sets = self.cidr_set.into_iter().flatten().map(|one| {
+            let addresses = one.cidr.as_deref().and_then(block).unwrap_or_default();
+            let holes = one.except.iter().flatten().filter_map(|hole| block(hole));
+            let holes: Vec<AddressSet> = holes.collect();
+            addresses.difference(&AddressSet::union_all(&holes))
+        });
+        single.chain(of_sets).collect()
     }
 
     /// Returns true if a list is there and empty: the rule matches nothing then.
@@ -181,7 +211,7 @@ impl Resolver<'_> {
     }
 
     fn cilium_ends(&mut self, ends: &Ends<'_>, action: Action, field: String, head: &Head) -> Rule {
-        let list = cilium_ports(ends);
+        let list = cilium_ports(ends, self.pod_classes.sctp);
         let has_ports = !ends.ports.is_empty() || !ends.icmps.is_empty();
         let mut peers = Peers::default();
         if !ends.matches_nothing() && !ends.is_unknown {
@@ -204,21 +234,12 @@ impl Resolver<'_> {
         for entity in ends.entities.into_iter().flatten() {
             self.add_entity(entity, peers);
         }
-        let nodes = self.node_addresses();
-        for cidr in ends.cidrs.into_iter().flatten() {
-            let addresses = block(cidr).unwrap_or_default();
-            peers.add_addresses(&addresses.difference(&nodes));
-        }
-        for one in ends.cidr_set.into_iter().flatten() {
-            let addresses = one.cidr.as_deref().and_then(block).unwrap_or_default();
-            let holes = one.except.iter().flatten().filter_map(|hole| block(hole));
-            let holes: Vec<AddressSet> = holes.collect();
-            let addresses = addresses.difference(&AddressSet::union_all(&holes));
-            peers.add_addresses(&addresses.difference(&nodes));
+        for block in ends.blocks() {
+            self.add_cilium_block(&block, peers);
         }
         for name in ends.names {
             let found = self.named_addresses(|seen| fqdn_matches(name, seen));
-            peers.add_addresses(&found.difference(&nodes));
+            peers.add_addresses(&found.difference(&self.node_addresses()));
         }
         for service in ends.services {
             self.add_service(service, peers);
@@ -377,7 +398,8 @@ fn is_of_identity(key: &str) -> bool {
     !is_ignored || key.starts_with("app.kubernetes.io")
 }
 
-fn cilium_ports(ends: &Ends<'_>) -> PortList {
+/// `sctp`: whether the plugin enforces rules for SCTP.
+fn cilium_ports(ends: &Ends<'_>, sctp: bool) -> PortList {
     if ends.ports.is_empty() && ends.icmps.is_empty() {
         return PortList::all();
     }
@@ -400,6 +422,7 @@ fn cilium_ports(ends: &Ends<'_>) -> PortList {
         let text = port.port.as_deref().unwrap_or("0");
         for protocol in protocols {
             match text.parse::<u16>() {
+                _ if *protocol == Protocol::Sctp && !sctp => {}
                 Ok(0) => list.every(*protocol),
                 Ok(first) => {
                     let last = port.end_port.filter(|last| *last > i32::from(first));

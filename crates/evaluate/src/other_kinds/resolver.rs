@@ -7,7 +7,33 @@ use super::super::selector::{Selector, Symbols, parse_selector};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use nanoseg_inventory::{Inventory, Pod};
 use nanoseg_net::AddressSet;
+use nanoseg_plugin::{NetworkPlugin, PodMatch};
 use nanoseg_policy_kinds::calico::CalicoNetworkSet;
+
+/// What blocks of addresses match of the cluster in policies of Cilium, by its option `policy-cidr-match-mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CiliumBlocks {
+    /// The cluster's plugin is Cilium, so far as is known.
+    pub is_cilium: bool,
+    pub match_nodes: bool,
+    pub match_pods: bool,
+}
+
+impl CiliumBlocks {
+    pub fn of(inventory: &Inventory) -> CiliumBlocks {
+        let plugin = &inventory.network_plugin;
+        let is_cilium = matches!(
+            plugin.profile.plugin,
+            NetworkPlugin::Cilium | NetworkPlugin::AzureCilium | NetworkPlugin::GkeDataplaneV2
+        );
+        let matches = plugin.behaviour().ip_block;
+        CiliumBlocks {
+            is_cilium,
+            match_nodes: is_cilium && matches.nodes,
+            match_pods: is_cilium && matches.pods == PodMatch::Always,
+        }
+    }
+}
 
 /// What the resolution of a policy needs.
 pub struct Resolver<'a> {
@@ -103,6 +129,21 @@ impl Resolver<'_> {
         addresses.collect()
     }
 
+    /// Adds what a block of addresses matches with Cilium: the world, and nodes and pods only if it is told so.
+    pub fn add_cilium_block(&self, block: &AddressSet, peers: &mut Peers) {
+        let matches = CiliumBlocks::of(self.inventory);
+        // A block of a whole family means the world (Cilium 1.20, `pkg/policy/types/selector.go`, matchesCIDRWildcard).
+        let is_world = [AddressSet::all_v4(), AddressSet::all_v6()].contains(block);
+        if matches.match_nodes && !is_world {
+            peers.add_addresses(block);
+        } else {
+            peers.add_addresses(&block.difference(&self.node_addresses()));
+        }
+        if matches.match_pods {
+            peers.add_pods(self.classes(|pod| is_in(pod, block)));
+        }
+    }
+
     /// The addresses that a name, or a name that `is_it` accepts, was seen to have.
     pub fn named_addresses(&self, is_it: impl Fn(&str) -> bool) -> AddressSet {
         let names = self.inventory.other_kinds.names.iter();
@@ -160,6 +201,11 @@ impl Resolver<'_> {
             egress,
         }
     }
+}
+
+/// Returns true if a pod has an address in a block.
+pub fn is_in(pod: &Pod, block: &AddressSet) -> bool {
+    pod.addresses.iter().any(|one| block.contains(*one))
 }
 
 /// Reads a CIDR or a single address. `None` if it is neither.

@@ -1,6 +1,5 @@
 //! ConfigMaps of network plugins: of a few names the few values that change what the plugin does with policies.
 
-use super::{known_as, small_metadata};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
@@ -17,7 +16,7 @@ const KEYS: [&str; 5] = [
 /// The configuration of a network plugin.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ConfigMap {
-    #[serde(default, deserialize_with = "small_metadata")]
+    #[serde(default, deserialize_with = "identity")]
     pub metadata: ObjectMeta,
     /// Of its data only what network plugins call their options.
     #[serde(
@@ -38,6 +37,18 @@ impl ConfigMap {
     }
 }
 
+/// What tells one object from another. Its annotations may have the data once more.
+fn identity<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+    let all = ObjectMeta::deserialize(deserializer)?;
+    Ok(ObjectMeta {
+        name: all.name,
+        namespace: all.namespace,
+        uid: all.uid,
+        resource_version: all.resource_version,
+        ..ObjectMeta::default()
+    })
+}
+
 fn options<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<BTreeMap<String, String>, D::Error> {
@@ -47,6 +58,38 @@ fn options<'de, D: Deserializer<'de>>(
     Ok(kept)
 }
 
-known_as! {
-    ConfigMap k8s_openapi::api::core::v1::ConfigMap;
+impl k8s_openapi::Resource for ConfigMap {
+    const API_VERSION: &'static str = "v1";
+    const GROUP: &'static str = "";
+    const KIND: &'static str = "ConfigMap";
+    const VERSION: &'static str = "v1";
+    const URL_PATH_SEGMENT: &'static str = "configmaps";
+    type Scope = k8s_openapi::NamespaceResourceScope;
+}
+
+impl k8s_openapi::Metadata for ConfigMap {
+    type Ty = ObjectMeta;
+
+    fn metadata(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn metadata_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_configuration_only_the_options_of_the_plugin_are_kept() {
+        let text = r#"{"metadata": {"name": "cilium-config", "namespace": "kube-system", "annotations": {"a": "secret"}},
+            "data": {"policy-cidr-match-mode": "nodes", "etcd-config": "secret"}}"#;
+        let map: ConfigMap = serde_json::from_str(text).unwrap();
+        assert_eq!(map.data.len(), 1);
+        assert!(!serde_json::to_string(&map).unwrap().contains("secret"));
+        assert!(ConfigMap::is_read("cilium-config") && !ConfigMap::is_read("kubeconfig"));
+    }
 }

@@ -143,6 +143,14 @@ fn kindnetd(tag: Option<&str>) -> Mark {
     }
 }
 
+/// Major and minor version by the tag of a container's image, such as `v1.14.20`.
+pub fn version(container: &Container) -> Option<(u32, u32)> {
+    let (_, tag) = image_name(container.image.as_deref()?);
+    let mut numbers = tag?.strip_prefix('v')?.split(['.', '-', '+']);
+    let major = numbers.next()?.parse().ok()?;
+    Some((major, numbers.next()?.parse().ok()?))
+}
+
 /// The last part of an image's name, and its tag.
 fn image_name(image: &str) -> (&str, Option<&str>) {
     let image = image.split('@').next().unwrap_or_default();

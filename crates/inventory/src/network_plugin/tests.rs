@@ -282,3 +282,31 @@ fn without_any_sign_the_plugin_is_unknown_and_the_specification_counts() {
     assert!(found.is_unknown());
     assert_eq!(found.profile.plugin, NetworkPlugin::Spec);
 }
+
+#[test]
+fn a_cilium_before_1_16_honours_no_ranges_of_ports() {
+    let of_tag = |tag: &str| {
+        let image = format!("quay.io/cilium/cilium:{tag}");
+        of(&[system("cilium", &[("cilium-agent", &image, "")])])
+    };
+    assert!(!of_tag("v1.14.20").behaviour().end_port);
+    assert!(!of_tag("v1.15.0-rc.1").behaviour().end_port);
+    assert!(of_tag("v1.16.5").behaviour().end_port);
+    assert!(of_tag("latest").behaviour().end_port);
+}
+
+#[test]
+fn a_nodes_static_pods_count_for_nothing_and_pods_of_a_daemon_set_name_it_once() {
+    let pod = |name: &str, owner: &str| {
+        format!(
+            "kind: Pod\nmetadata: {{name: {name}, namespace: kube-system, ownerReferences: [{{apiVersion: v1, kind: {owner}, \
+             name: agents, uid: u}}]}}\nspec: {{containers: [{{name: calico-node, image: calico/node}}]}}"
+        )
+    };
+    assert!(of(&[pod("a-n1", "Node")]).is_unknown());
+    let found = of(&[pod("a", "DaemonSet"), pod("b", "DaemonSet")]);
+    assert_eq!(
+        found.to_string(),
+        "calico (by DaemonSet kube-system/agents)"
+    );
+}

@@ -1,12 +1,11 @@
 //! Antrea.
 
-use super::super::behaviour::{EnforcedPorts, Established, Icmp, PodMatch, SeenClient};
-use super::super::fact::Facts;
-use super::fact;
+use crate::behaviour::{EnforcedPorts, Established, Icmp, PodMatch, SeenClient};
+use crate::fact::{Facts, fact};
 
-const ARCHITECTURE: &str = "antrea-io/antrea docs/design/architecture.md, NetworkPolicy: an ipBlock is mapped to address ranges";
-const PROXY: &str = "antrea-io/antrea docs/design/architecture.md, ClusterIP Service: AntreaProxy translates in OVS";
-const PIPELINE: &str = "antrea-io/antrea docs/design/ovs-pipeline.md";
+const ARCHITECTURE: &str = "antrea-io/antrea/docs/design/architecture.md, NetworkPolicy: an ipBlock is mapped to address ranges";
+const PROXY: &str = "antrea-io/antrea/docs/design/architecture.md, ClusterIP Service: AntreaProxy translates in OVS";
+const PIPELINE: &str = "antrea-io/antrea/docs/design/ovs-pipeline.md";
 const VERSIONS: &str = "1.x and 2.x";
 
 pub const ANTREA: Facts = Facts {
@@ -22,7 +21,7 @@ pub const ANTREA: Facts = Facts {
     masquerade: fact(SeenClient::Either, PIPELINE, VERSIONS),
     own_node: fact(
         true,
-        "antrea-io/antrea docs/design/ovs-pipeline.md: traffic of the local node passes",
+        "antrea-io/antrea/docs/design/ovs-pipeline.md: traffic of the local node passes",
         VERSIONS,
     ),
     end_port: fact(true, ARCHITECTURE, "1.2 and newer"),
@@ -31,7 +30,7 @@ pub const ANTREA: Facts = Facts {
     icmp: fact(Icmp::Dropped, PIPELINE, VERSIONS),
     established: fact(
         Established::Kept,
-        "antrea-io/antrea docs/design/ovs-pipeline.md: established connections skip the policy tables",
+        "antrea-io/antrea/docs/design/ovs-pipeline.md: established connections skip the policy tables",
         VERSIONS,
     ),
     ports_per_rule: fact(None, ARCHITECTURE, VERSIONS),
@@ -39,12 +38,12 @@ pub const ANTREA: Facts = Facts {
     bare_pods: fact(true, ARCHITECTURE, VERSIONS),
     host_network: fact(
         false,
-        "antrea-io/antrea docs/antrea-node-network-policy.md: nodes need a kind of their own",
+        "antrea-io/antrea/docs/antrea-node-network-policy.md: nodes need a kind of their own",
         VERSIONS,
     ),
     windows: fact(
         true,
-        "antrea-io/antrea docs/design/windows-design.md",
+        "antrea-io/antrea/docs/design/windows-design.md",
         VERSIONS,
     ),
     dual_stack: fact(true, ARCHITECTURE, VERSIONS),

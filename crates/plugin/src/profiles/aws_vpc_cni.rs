@@ -1,8 +1,7 @@
 //! The Amazon VPC CNI with its network policy agent.
 
-use super::super::behaviour::{EnforcedPorts, Established, Icmp, PodMatch, SeenClient};
-use super::super::fact::Facts;
-use super::fact;
+use crate::behaviour::{EnforcedPorts, Established, Icmp, PodMatch, SeenClient};
+use crate::fact::{Facts, fact};
 
 const GUIDE: &str =
     "Amazon EKS User Guide, Limit Pod traffic with Kubernetes network policies, Considerations";

@@ -1,9 +1,8 @@
 //! Azure: its Network Policy Manager, and Azure CNI Powered by Cilium.
 
-use super::super::behaviour::{EnforcedPorts, Established, Icmp, PodMatch, SeenClient};
-use super::super::fact::Facts;
 use super::cilium::CILIUM;
-use super::fact;
+use crate::behaviour::{EnforcedPorts, Established, Icmp, PodMatch, SeenClient};
+use crate::fact::{Facts, fact};
 
 const NPM: &str = "Microsoft Learn, Secure traffic between pods by using network policies in AKS";
 const TRANSLATE: &str =

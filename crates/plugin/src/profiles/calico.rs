@@ -1,8 +1,7 @@
 //! Calico (iptables, nftables and eBPF data planes), and Canal, which is Calico's policy with flannel's network.
 
-use super::super::behaviour::{EnforcedPorts, Established, Icmp, PodMatch, SeenClient};
-use super::super::fact::Facts;
-use super::fact;
+use crate::behaviour::{EnforcedPorts, Established, Icmp, PodMatch, SeenClient};
+use crate::fact::{Facts, fact};
 
 const CONVERSION: &str = "projectcalico/calico libcalico-go/lib/backend/k8s/conversion/conversion.go: an ipBlock becomes nets";
 const DOCS: &str = "docs.tigera.io, Calico Open Source, Get started with Kubernetes network policy";

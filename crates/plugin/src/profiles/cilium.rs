@@ -1,8 +1,7 @@
 //! Cilium.
 
-use super::super::behaviour::{EnforcedPorts, Established, Icmp, PodMatch, SeenClient};
-use super::super::fact::Facts;
-use super::{fact, shown};
+use crate::behaviour::{EnforcedPorts, Established, Icmp, PodMatch, SeenClient};
+use crate::fact::{Facts, fact, shown};
 
 const CIDR: &str = "cilium/cilium Documentation/security/policy/layer3.rst (Selecting pods or nodes with CIDR / ipBlock), \
                     pkg/ipcache/metadata.go; cilium/cilium#20550, #12277";

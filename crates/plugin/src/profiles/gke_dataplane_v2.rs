@@ -1,9 +1,8 @@
 //! GKE Dataplane V2: Cilium's agent as the DaemonSet anetd.
 
-use super::super::behaviour::PodMatch;
-use super::super::fact::Facts;
 use super::cilium::CILIUM;
-use super::fact;
+use crate::behaviour::PodMatch;
+use crate::fact::{Facts, fact};
 
 const PAGE: &str = "Google Cloud documentation, GKE Dataplane V2: it is implemented using Cilium; cilium/cilium#20550";
 

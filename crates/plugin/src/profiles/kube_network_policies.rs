@@ -1,8 +1,7 @@
 //! kube-network-policies, alone, in kindnet, or beside flannel.
 
-use super::super::behaviour::{EnforcedPorts, Established, Icmp, PodMatch, SeenClient};
-use super::super::fact::Facts;
-use super::fact;
+use crate::behaviour::{EnforcedPorts, Established, Icmp, PodMatch, SeenClient};
+use crate::fact::{Facts, fact};
 
 const ENGINE: &str = "kubernetes-sigs/kube-network-policies pkg/networkpolicy";
 const README: &str = "kubernetes-sigs/kube-network-policies README.md: the first packet of each connection is judged in user space";

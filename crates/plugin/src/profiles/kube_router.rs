@@ -1,8 +1,7 @@
 //! kube-router, also where k3s has it built in.
 
-use super::super::behaviour::{EnforcedPorts, Established, Icmp, PodMatch, SeenClient};
-use super::super::fact::Facts;
-use super::{fact, shown};
+use crate::behaviour::{EnforcedPorts, Established, Icmp, PodMatch, SeenClient};
+use crate::fact::{Facts, fact, shown};
 
 const POLICY: &str = "cloudnativelabs/kube-router pkg/controllers/netpol/policy.go";
 const CONTROLLER: &str =
@@ -17,12 +16,12 @@ pub const KUBE_ROUTER: Facts = Facts {
     pods: fact(PodMatch::Always, POLICY, READ),
     service_addresses: fact(
         false,
-        "cloudnativelabs/kube-router docs/how-it-works.md: it filters after DNAT",
+        "cloudnativelabs/kube-router/docs/how-it-works.md: it filters after DNAT",
         READ,
     ),
     ports: shown(
         EnforcedPorts::Pod,
-        "cloudnativelabs/kube-router docs/how-it-works.md: it filters after DNAT",
+        "cloudnativelabs/kube-router/docs/how-it-works.md: it filters after DNAT",
         READ,
         RUN,
     ),
@@ -61,12 +60,12 @@ pub const KUBE_ROUTER: Facts = Facts {
     ),
     windows: fact(
         false,
-        "cloudnativelabs/kube-router docs/introduction.md: iptables and ipset",
+        "cloudnativelabs/kube-router/docs/introduction.md: iptables and ipset",
         READ,
     ),
     dual_stack: fact(
         true,
-        "cloudnativelabs/kube-router docs/ipv6.md",
+        "cloudnativelabs/kube-router/docs/ipv6.md",
         "2.0 and newer",
     ),
 };

@@ -1,8 +1,7 @@
 //! A network without anything that enforces policies, such as flannel alone.
 
-use super::super::fact::Facts;
-use super::fact;
 use super::spec::SPEC;
+use crate::fact::{Facts, fact};
 
 pub const NONE: Facts = Facts {
     enforces: fact(

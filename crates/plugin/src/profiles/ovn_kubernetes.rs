@@ -1,8 +1,7 @@
 //! OVN-Kubernetes, the plugin of OpenShift.
 
-use super::super::behaviour::{EnforcedPorts, Established, Icmp, PodMatch, SeenClient};
-use super::super::fact::Facts;
-use super::fact;
+use crate::behaviour::{EnforcedPorts, Established, Icmp, PodMatch, SeenClient};
+use crate::fact::{Facts, fact};
 
 const GRESS: &str = "ovn-kubernetes/ovn-kubernetes go-controller/pkg/ovn/gress_policy.go: an ipBlock is a match by address";
 const ACL: &str = "ovn-kubernetes/ovn-kubernetes go-controller/pkg/ovn: ACLs of egress are applied after load balancing";

@@ -1,8 +1,7 @@
 //! The API's own documentation. Where it leaves something open, the value is what is safe on every plugin that follows it.
 
-use super::super::behaviour::{EnforcedPorts, Established, Icmp, PodMatch, SeenClient};
-use super::super::fact::Facts;
-use super::fact;
+use crate::behaviour::{EnforcedPorts, Established, Icmp, PodMatch, SeenClient};
+use crate::fact::{Facts, fact};
 
 const API: &str = "API documentation of networking.k8s.io/v1 NetworkPolicy";
 const CONCEPT: &str = "Kubernetes documentation, Network Policies";

@@ -25,6 +25,8 @@ pub(in super::super) struct Naming<'a> {
     /// `None`: every address is an ipBlock.
     entities: Option<Entities>,
     dns: &'a DnsEvidence,
+    /// Outside servers may have names.
+    has_names: bool,
     /// From how many names of one domain on a pattern is written; `None`: never.
     pattern_from: Option<usize>,
 }
@@ -44,7 +46,8 @@ impl<'a> Naming<'a> {
         inventory: &Inventory,
         dns: &'a DnsEvidence,
     ) -> Naming<'a> {
-        let entities = (options.dialect == Dialect::Cilium).then(|| Entities {
+        let names_nodes = options.dialect.names_nodes(&inventory.network_plugin);
+        let entities = names_nodes.then(|| Entities {
             api_server: inventory
                 .api_server
                 .iter()
@@ -60,6 +63,7 @@ impl<'a> Naming<'a> {
         Naming {
             entities,
             dns,
+            has_names: options.dialect == Dialect::Cilium,
             pattern_from: options.name_patterns,
         }
     }
@@ -71,7 +75,7 @@ impl<'a> Naming<'a> {
         direction: Direction,
         mut requirements: impl Iterator<Item = &'r Requirement> + Clone,
     ) -> Names<'a> {
-        let possible = self.entities.is_some() && direction == Direction::Egress;
+        let possible = self.has_names && direction == Direction::Egress;
         let looks_up = |one: &Requirement| self.dns.is_lookup(one.edge);
         if !possible || !requirements.clone().any(looks_up) {
             return Names::default();

@@ -1,7 +1,7 @@
 //! A policy in another kind than NetworkPolicy.
 
 use super::{Dialect, calico, cilium};
-use crate::rule::{Rule, RuleOrigin, origins_each_way};
+use crate::rule::{Rule, RuleOrigin, RulePeer, origins_each_way};
 use crate::selector::Selector;
 use k8s_openapi::api::networking::v1::NetworkPolicyPort;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -43,7 +43,8 @@ impl NativePolicy {
     ) -> Option<NativePolicy> {
         let (object, groups) = match dialect {
             Dialect::Kubernetes => return None,
-            Dialect::Cilium => {
+            Dialect::Native if !has_entities(rules) => return None,
+            Dialect::Cilium | Dialect::Native => {
                 let (policy, groups) = cilium::policy(metadata, subject, rules);
                 (OtherKindPolicy::CiliumNetworkPolicy(policy), groups)
             }
@@ -60,4 +61,10 @@ impl NativePolicy {
             rules: origins_each_way(rules[0], rules[1]),
         })
     }
+}
+
+fn has_entities(rules: [Option<&[Rule]>; 2]) -> bool {
+    let rules = rules.into_iter().flatten().flatten();
+    let mut peers = rules.flat_map(|rule| &rule.peers);
+    peers.any(|peer| matches!(peer, RulePeer::Entity(_)))
 }

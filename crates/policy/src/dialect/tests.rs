@@ -228,3 +228,36 @@ fn several_names_of_a_domain_become_a_pattern_only_if_asked_for() {
 fn codes(synthesis: &Synthesis) -> Vec<&'static str> {
     synthesis.findings.iter().map(|f| f.code.name()).collect()
 }
+
+#[test]
+fn native_writes_the_plugin_s_kind_only_for_policies_that_it_would_not_honour() {
+    let kinds = |plugin: &str| -> Vec<&str> {
+        let mut cluster = cluster();
+        cluster.network_plugin.profile = plugin.parse().unwrap();
+        let options = SynthesisOptions {
+            dialect: Dialect::Native,
+            ..SynthesisOptions::default()
+        };
+        let open = OpenDirections::default();
+        let needs = requirements(
+            "shop/app > 192.168.0.1 6443/TCP # API server\nshop/web > 203.0.113.10 443/TCP",
+        );
+        let managed = [id("shop/app"), id("shop/web")];
+        let mut dns = DnsEvidence::default();
+        dns.add_name(1, "api.payments.example");
+        let synthesis = synthesise(&cluster, &needs, &managed, &open, &dns, &options);
+        let kind = |native: &Option<crate::NativePolicy>| match native {
+            Some(native) => native.object.kind().kind(),
+            None => "NetworkPolicy",
+        };
+        synthesis
+            .policies
+            .iter()
+            .map(|one| kind(&one.native))
+            .collect()
+    };
+    assert_eq!(kinds("cilium"), ["CiliumNetworkPolicy", "NetworkPolicy"]);
+    let by_address = "cilium,policy-cidr-match-mode=nodes";
+    assert_eq!(kinds(by_address), ["NetworkPolicy", "NetworkPolicy"]);
+    assert_eq!(kinds("calico"), ["NetworkPolicy", "NetworkPolicy"]);
+}

@@ -213,12 +213,19 @@ fn what_is_otherwise_afterwards_has_changed() {
 #[test]
 fn the_digest_of_a_policy_changes_with_its_spec_only() {
     let shop = Shop::new();
-    let before = digests(&shop.policies);
+    let before = digests(&shop.policies, &shop.inventory);
     let mut after = Shop::new();
     after.policies[0].metadata.resource_version = Some("7".into());
-    assert_eq!(digests(&after.policies), before);
+    assert_eq!(digests(&after.policies, &after.inventory), before);
     after.policies[0].spec.as_mut().unwrap().ingress = None;
-    assert_ne!(digests(&after.policies), before);
+    assert_ne!(digests(&after.policies, &after.inventory), before);
+    let of = |policy: &str| crate::PolicyDigest {
+        policy: policy.into(),
+        digest: String::new(),
+    };
+    assert_eq!(of("shop/api").namespace(), Some("shop"));
+    assert_eq!(of("CiliumNetworkPolicy shop/api").namespace(), Some("shop"));
+    assert_eq!(of("ClusterNetworkPolicy baseline").namespace(), None);
 }
 
 #[test]

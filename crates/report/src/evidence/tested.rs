@@ -109,10 +109,7 @@ fn changed(
     now: &[PolicyDigest],
     in_scope: impl Fn(&str) -> bool,
 ) -> Vec<String> {
-    let is_ours = |one: &&PolicyDigest| {
-        let namespace = one.policy.split('/').next().unwrap_or_default();
-        in_scope(namespace)
-    };
+    let is_ours = |one: &&PolicyDigest| one.namespace().is_none_or(&in_scope);
     let then: BTreeSet<&PolicyDigest> = then.iter().filter(is_ours).collect();
     let now: BTreeSet<&PolicyDigest> = now.iter().filter(is_ours).collect();
     let names: BTreeSet<&String> = then

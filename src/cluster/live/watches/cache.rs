@@ -3,13 +3,13 @@
 use super::WatchSettings;
 use super::freshness::{Freshness, Moment, Stale};
 use super::kinds::{INVENTORY, Kind, Stores, Watched};
+use super::known_other_kinds::KnownOtherKinds;
 use super::malformed::{Malformed, MalformedObjects};
 use super::store::{Key, key};
 use crate::cluster::live::departed::{Departed, Departure};
 use crate::inventory::Objects;
 use crate::inventory::kubernetes::{ConfigMap, Pod};
 use crate::net::Timestamp;
-use crate::policy_kinds::OtherKindPolicy;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,7 +36,7 @@ pub struct Cache {
     objects: Mutex<Option<(u64, Arc<Objects>)>>,
     malformed: Mutex<MalformedObjects>,
     /// Policies of other kinds, as they were listed last.
-    others: Mutex<Objects>,
+    others: KnownOtherKinds,
     /// The configuration of the network plugin, which is read, not watched.
     config_maps: Mutex<Vec<ConfigMap>>,
     pages: Semaphore,
@@ -72,7 +72,7 @@ impl Cache {
             generations: Kind::ALL.iter().map(|k| (*k, AtomicU64::new(0))).collect(),
             objects: Mutex::new(None),
             malformed: Mutex::default(),
-            others: Mutex::default(),
+            others: KnownOtherKinds::new(now.time),
             config_maps: Mutex::default(),
             pages: Semaphore::new(PAGES),
             wanted: watch::Sender::new(Timestamp::MIN),
@@ -315,32 +315,14 @@ impl Cache {
         }
     }
 
-    /// Records the policies of other kinds. What could not be listed this time counts as it was.
-    pub fn put_others(&self, mut listed: Objects) {
-        let mut others = lock(&self.others);
-        if listed.unlisted.iter().any(|one| !one.kind.contains('.')) {
-            // Which kinds there are is not known this time.
-            let unlisted = std::mem::take(&mut listed.unlisted);
-            listed = Objects {
-                unlisted,
-                ..others.clone()
-            };
-        }
-        // Whoever may not list a kind any more still knows what was there.
-        let is_unlisted = |policy: &&OtherKindPolicy| {
-            let plural = policy.kind().plural();
-            let mut kinds = listed.unlisted.iter().map(|one| one.kind.split('.').next());
-            kinds.any(|kind| kind == Some(plural))
-        };
-        let kept = others.other_kinds.iter().filter(is_unlisted);
-        let kept: Vec<OtherKindPolicy> = kept.cloned().collect();
-        listed.other_kinds.extend(kept);
-        let is_same = others.other_kinds == listed.other_kinds
-            && others.not_judged == listed.not_judged
-            && others.unlisted == listed.unlisted;
-        *others = listed;
-        drop(others);
-        if !is_same {
+    /// Checks that the policies of other kinds were asked for.
+    pub fn check_others(&self) -> Result<(), Stale> {
+        self.others.check()
+    }
+
+    /// Records the policies of other kinds as they were listed.
+    pub fn put_others(&self, listed: Objects) {
+        if self.others.put(listed) {
             // They stand beside the NetworkPolicies.
             self.bump(Kind::NetworkPolicy);
         }
@@ -376,7 +358,7 @@ impl Cache {
 
     fn build_objects(&self) -> Objects {
         let stores = &self.stores;
-        let others = lock(&self.others).clone();
+        let others = self.others.known();
         let pods = {
             // Both locks at once: a pod that leaves at this moment is in exactly one of the two.
             let there = stores.pods.lock();
