@@ -52,7 +52,8 @@ fn run() -> Option<Vec<Outcome>> {
     Some(results.unwrap_or_else(|| panic!("the suite ended without results: {log}")))
 }
 
-/// Tests that select nodes by their labels, which an inventory does not have: such a peer is said as not judged.
+/// Tests that select nodes by their labels, which an inventory does not have: such a peer is said as not judged, and the
+/// program leaves these tests out.
 const NOT_JUDGED: [&str; 2] = [
     "CNPAdminTierEgressNodePeers",
     "CNPBaselineTierEgressNodePeers",
@@ -65,8 +66,6 @@ fn the_evaluator_passes_the_conformance_suite_of_the_network_policy_api() {
     let failed = results.iter().filter(|one| !one.passed);
     let failed: Vec<&str> = failed.map(|one| one.name.as_str()).collect();
     assert_eq!(failed, NOT_JUDGED);
-    assert!(
-        results.iter().all(|one| one.connections >= 4),
-        "{results:#?}"
-    );
+    let mut passed = results.iter().filter(|one| one.passed);
+    assert!(passed.all(|one| one.connections >= 4), "{results:#?}");
 }

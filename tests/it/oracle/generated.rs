@@ -39,7 +39,7 @@ fn case(folder: &Path) -> Option<Case> {
     let policies: Vec<Value> = yaml_files(&folder.join("expected/policies"))
         .iter()
         .flat_map(|path| documents(path))
-        .filter(|one| one["kind"] == "NetworkPolicy" || is_judged(one))
+        .filter(|one| one["apiVersion"] == "networking.k8s.io/v1" || is_judged(one))
         .collect();
     let mut case = Case::default();
     for object in documents(&folder.join("cluster.yaml"))
