@@ -58,6 +58,16 @@ fn recorded(folder: &Path) -> std::path::PathBuf {
     path
 }
 
+/// The requests, once the server has told of one.
+fn asked(server: &Server) -> Vec<String> {
+    let deadline = Instant::now() + PATIENCE;
+    while server.requests().is_empty() {
+        assert!(Instant::now() < deadline, "no request");
+        std::thread::yield_now();
+    }
+    server.requests()
+}
+
 fn of_node(node: &str) -> HubbleScope {
     HubbleScope::Node {
         node: node.to_owned(),
@@ -77,7 +87,7 @@ fn an_agents_source_asks_for_its_node_and_takes_nothing_of_others_and_no_names()
         let counters = relay.counters();
         let others = if args.is_empty() { 0 } else { 3 };
         let seen = all(&mut relay, &counters, 7 + others);
-        let asked = server.requests();
+        let asked = asked(&server);
         assert!(
             asked[0].contains(r#""whitelist":[{"nodeName":["n2"]}]"#),
             "{asked:?}"
