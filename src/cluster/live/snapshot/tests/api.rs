@@ -142,9 +142,10 @@ fn json_of(value: &Value) -> Response {
 }
 
 fn status(code: u16, message: &str) -> Response {
+    let reason = if code == 404 { "NotFound" } else { "Failed" };
     let body = json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message,
-        "reason": "Failed", "code": code
+        "reason": reason, "code": code
     });
     (StatusCode::from_u16(code).unwrap(), body.to_string()).into_response()
 }
