@@ -61,6 +61,9 @@ impl Tables {
 /// Classes and what is allowed with each.
 type Expansion = Rc<[(ClassId, SetId)]>;
 
+/// What a table depends on: the policies, and of the class its named ports and its node where a rule asks for them.
+type TableKey<'a> = (Vec<u32>, Option<u32>, Option<&'a str>);
+
 struct Builder<'a> {
     pod_classes: &'a PodClasses,
     tiers: &'a Tiers,
@@ -89,7 +92,7 @@ impl Builder<'_> {
                 }
             }
         }
-        let mut known: FxHashMap<(Vec<u32>, Option<u32>, Option<&str>), u32> = FxHashMap::default();
+        let mut known: FxHashMap<TableKey<'_>, u32> = FxHashMap::default();
         let mut tables = Vec::with_capacity(selecting.len());
         let pod_classes = self.pod_classes;
         for (index, policies) in selecting.into_iter().enumerate() {
