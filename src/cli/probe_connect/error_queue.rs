@@ -66,11 +66,13 @@ fn offender(header: &libc::msghdr) -> Option<IpAddr> {
             );
             let needs =
                 mem::size_of::<libc::sock_extended_err>() + mem::size_of::<libc::sockaddr_in>();
-            let has_room = one.cmsg_len as usize >= libc::CMSG_LEN(needs as u32) as usize;
+            #[allow(clippy::unnecessary_cast, reason = "with musl it is 32 bits wide")]
+            let length = one.cmsg_len as usize;
+            let has_room = length >= libc::CMSG_LEN(needs as u32) as usize;
             if is_error && has_room {
                 let error = libc::CMSG_DATA(message).cast::<libc::sock_extended_err>();
                 let address = libc::SO_EE_OFFENDER(error);
-                return address_of(address, one.cmsg_len as usize);
+                return address_of(address, length);
             }
             message = libc::CMSG_NXTHDR(header, message);
         }
