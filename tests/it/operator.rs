@@ -104,8 +104,10 @@ fn proposals_and_reviews_show_what_a_decision_needs() {
     shop.propose("web-3", &proposal("low", "3"), json!({"phase": "Rejected"}));
     let vera =
         |command: &[&str]| nanoseg(&shop.vera, &[command, &["-n", &shop.namespace]].concat());
-    let table = vera(&["proposals"]).stdout;
-    let lines = cells(&table);
+    let shown = vera(&["proposals"]).stdout;
+    let (table, legend) = shown.split_once("\n\n").expect("a legend");
+    assert!(legend.contains("OPENS, CLOSES  connections"), "{legend}");
+    let lines = cells(table);
     assert_eq!(lines.len(), 3, "{table}");
     assert_eq!(
         lines[1][..8],

@@ -1,8 +1,8 @@
 //! The figures of a run.
 
 use super::outcome::Verdict;
-use super::results::Tried;
 use super::task::Expected;
+use super::tried::Tried;
 use serde::{Deserialize, Serialize};
 
 /// How many connections told what.

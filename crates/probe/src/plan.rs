@@ -1,13 +1,10 @@
 //! The plan: which connections are tried, from which pods.
 
-use super::choose::choose;
-use super::clients::clients;
 use super::ends::{ClientEnd, PodName, ServerEnd, ServerKind};
-use super::listeners::listeners;
 use super::question::Question;
 use super::subject::{Subject, Unfit};
 use super::task::{Expected, Task, Way};
-use nanoseg_evaluate::{ClassId, Evaluation};
+use nanoseg_evaluate::Evaluation;
 use nanoseg_graph::Graph;
 use nanoseg_inventory::Inventory;
 use nanoseg_net::{Protocol, sha256_hex};
@@ -166,21 +163,6 @@ impl Plan {
             }
         }
         checks
-    }
-}
-
-/// Makes the plan (rule: tried-not-only-evaluated).
-pub fn plan(inputs: &PlanInputs<'_>) -> Plan {
-    let classes: BTreeMap<usize, ClassId> = inputs
-        .evaluation
-        .classes()
-        .flat_map(|(id, class)| class.pods.iter().map(move |pod| (*pod, id)))
-        .collect();
-    let listeners = listeners(inputs, &classes);
-    let (clients, left_out) = clients(inputs);
-    Plan {
-        probes: choose(inputs, &classes, &listeners, &clients),
-        left_out,
     }
 }
 

@@ -1,13 +1,11 @@
 //! The results as a document, which `nanoseg report --probe` takes.
 
-use super::cause::{Cause, ClusterFacts, causes};
-use super::fault::Fault;
+use super::cause::{ClusterFacts, causes};
 use super::figures::Figures;
+use super::found_out::FoundOut;
 use super::judge::{Heard, judge};
-use super::message::Told;
-use super::outcome::Verdict;
-use super::plan::{LeftOut, Plan, Probe};
-use super::question::FoundOut;
+use super::plan::{LeftOut, Plan};
+use super::tried::Tried;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg_inventory::Inventory;
 use nanoseg_net::{Timestamp, sha256_hex};
@@ -64,22 +62,6 @@ pub fn digests(policies: &[NetworkPolicy], inventory: &Inventory) -> Vec<PolicyD
     let mut all: Vec<PolicyDigest> = policies.iter().map(digest).chain(others).collect();
     all.sort();
     all
-}
-
-/// One connection that was tried.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tried {
-    #[serde(flatten)]
-    pub probe: Probe,
-    /// `None`: nothing was tried.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub told: Option<Told>,
-    pub verdict: Verdict,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fault: Option<Fault>,
-    /// The likely causes of a difference.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub causes: Vec<Cause>,
 }
 
 /// The results of a run.

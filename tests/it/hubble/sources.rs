@@ -19,9 +19,10 @@ fn packet(node: &str, port: u16, reply: bool, rest: &str, ago: i64) -> String {
     let now: Timestamp = jiff::Timestamp::now().into();
     let time = now.plus_secs(-ago);
     let (client, server) = (("10.0.0.1", 40_000), ("10.0.0.2", port));
-    let ((from, sport), (to, dport)) = match reply {
-        true => (server, client),
-        false => (client, server),
+    let ((from, sport), (to, dport)) = if reply {
+        (server, client)
+    } else {
+        (client, server)
     };
     let ack = if reply { ",\"ACK\":true" } else { "" };
     format!(

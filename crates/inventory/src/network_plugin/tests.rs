@@ -272,7 +272,7 @@ fn what_a_tenant_runs_under_the_name_of_a_plugin_counts_for_nothing() {
 #[test]
 fn objects_that_a_plugin_left_behind_count_only_where_nothing_that_runs_shows_another() {
     let node = "kind: CiliumNode\nmetadata: {name: n1}".to_owned();
-    assert_eq!(plugin(&[node.clone()]), NetworkPlugin::Cilium);
+    assert_eq!(plugin(std::slice::from_ref(&node)), NetworkPlugin::Cilium);
     assert_eq!(plugin(&[node, flannel(), proxy()]), NetworkPlugin::None);
 }
 
