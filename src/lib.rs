@@ -20,7 +20,6 @@ pub mod cluster;
 #[cfg(feature = "cluster")]
 pub mod controller;
 pub mod load;
-pub mod pipeline;
 #[cfg(feature = "cluster")]
 pub mod web;
 
@@ -33,6 +32,7 @@ pub use nanoseg_inventory as inventory;
 pub use nanoseg_listen as listen;
 pub use nanoseg_net as net;
 pub use nanoseg_observe as observe;
+pub use nanoseg_pipeline as pipeline;
 pub use nanoseg_plugin as plugin;
 pub use nanoseg_policy as policy;
 pub use nanoseg_policy_kinds as policy_kinds;

@@ -1,15 +1,15 @@
 //! Compares policies with a graph of observed traffic: what they would block, and what they allow without use.
 
-use crate::evaluate::{
-    self, BlockedBy, Evaluation, Excess, HostNetwork, Managed, PolicySets, Proof, RuleUse, Span,
-    policy_namespace, prove_each_way, rule_use,
-};
-use crate::graph::{Graph, Lesson, Requirement, ServiceEnforcements, requirements};
-use crate::inventory::{Inventory, WorkloadId};
-use crate::net::Direction;
-use crate::report::verification::{Blocked, Unused, Verification};
-use crate::report::words::saturated;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use nanoseg_evaluate::{
+    self as evaluate, BlockedBy, Evaluation, Excess, HostNetwork, Managed, PolicySets, Proof,
+    RuleUse, Span, policy_namespace, prove_each_way, rule_use,
+};
+use nanoseg_graph::{Graph, Lesson, Requirement, ServiceEnforcements, requirements};
+use nanoseg_inventory::{Inventory, WorkloadId};
+use nanoseg_net::Direction;
+use nanoseg_report::verification::{Blocked, Unused, Verification};
+use nanoseg_report::words::saturated;
 use std::collections::BTreeSet;
 
 /// Compares `policies` with the edges of `graph` in the namespaces (all, if none is named). `enforcement`: where the

@@ -1,9 +1,9 @@
 //! The files of the output folder, by name: what `kubectl apply -k` takes, and the reports.
 
 use super::Generated;
-use crate::policy::{file_name, render, render_kustomization};
-use crate::report::graph::{self, Format};
-use crate::report::{self, RunReport};
+use nanoseg_policy::{file_name, render, render_kustomization};
+use nanoseg_report::graph::{self, Format};
+use nanoseg_report::{self as report, RunReport};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

@@ -1,7 +1,7 @@
 //! The namespaces that a report is about, and what is in them.
 
-use crate::graph::{Graph, Peer};
-use crate::inventory::Inventory;
+use nanoseg_graph::{Graph, Peer};
+use nanoseg_inventory::Inventory;
 
 /// The namespaces that the report is about; empty: all.
 pub struct Scope<'a>(pub &'a [String]);

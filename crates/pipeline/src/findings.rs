@@ -1,8 +1,8 @@
 //! The results of the proof as findings.
 
-use crate::evaluate::{Blocked, BlockedBy, Excess, Proof};
-use crate::finding::{Code, Finding};
-use crate::report::words::{large, saturated};
+use nanoseg_evaluate::{Blocked, BlockedBy, Excess, Proof};
+use nanoseg_finding::{Code, Finding};
+use nanoseg_report::words::{large, saturated};
 use std::collections::BTreeMap;
 
 /// How many connections a finding shows; the report has all of them.

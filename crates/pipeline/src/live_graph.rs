@@ -11,17 +11,17 @@ mod level_tests;
 #[cfg(test)]
 mod tests;
 
-use crate::finding::Finding;
-use crate::flow::{
+use ends::EndsIndex;
+use nanoseg_finding::Finding;
+use nanoseg_flow::{
     Aggregate, Applied, FlowBatch, FlowConfig, FlowRecord, NodeLosses, Observer, Observers,
 };
-use crate::graph::{
+use nanoseg_graph::{
     Built, Graph, GraphOptions, History, IncrementalGraph, InventoryListeners, address_epochs,
     build_attempts, latest,
 };
-use crate::inventory::{Inventory, WorkloadId};
-use crate::net::Timestamp;
-use ends::EndsIndex;
+use nanoseg_inventory::{Inventory, WorkloadId};
+use nanoseg_net::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

@@ -1,12 +1,12 @@
 //! What the cluster's network plugin does otherwise than the policies expect, as findings
 //! (rule: plugin-is-part-of-the-model).
 
-use crate::finding::{Code, Finding};
-use crate::inventory::{Inventory, WorkloadId};
-use crate::plugin::{Behaviour, NetworkPlugin};
-use crate::policy::WorkloadPolicy;
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use nanoseg_finding::{Code, Finding};
+use nanoseg_inventory::{Inventory, WorkloadId};
+use nanoseg_plugin::{Behaviour, NetworkPlugin};
+use nanoseg_policy::WorkloadPolicy;
 use std::collections::BTreeMap;
 
 /// The subject of findings about the whole cluster.

@@ -2,9 +2,11 @@
 //! as agents tell it.
 
 use super::*;
-use crate::flow::Verdict;
-use crate::flow::{Instance, IntakeBudget, IntakeLimits, NameEntry, NamedBy, Observations, Source};
-use crate::graph::testing::{START, cluster, record};
+use nanoseg_flow::Verdict;
+use nanoseg_flow::{
+    Instance, IntakeBudget, IntakeLimits, NameEntry, NamedBy, Observations, Source,
+};
+use nanoseg_graph::testing::{START, cluster, record};
 
 /// The pods of a workload change their addresses this often, in minutes.
 const ROLLOUT: i64 = 10;

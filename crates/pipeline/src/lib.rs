@@ -1,8 +1,18 @@
 //! Room 3b: the whole pipeline below the wall, in one place for every command that needs it: flow records and an
 //! inventory in; graph, policies, proof and report out. Nothing here decides a rule; it only calls the rooms in order.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests may read files and print"
+    )
+)]
+
 mod baseline;
-#[cfg(feature = "cluster")]
+#[cfg(feature = "evidence")]
 pub mod evidence;
 mod files;
 mod findings;
@@ -23,24 +33,24 @@ pub use report::{ReportInputs, build_report};
 pub use risk::RiskChoices;
 pub use view::View;
 
-use crate::evaluate::{
+use isolated_already::note_isolated_already;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use nanoseg_evaluate::{
     EvaluateError, Evaluation, HostNetwork, Managed, PolicySets, Proof, Reach, prove_each_way,
 };
-use crate::finding::Finding;
-use crate::flow::FlowResult;
-use crate::graph::{
+use nanoseg_finding::Finding;
+use nanoseg_flow::FlowResult;
+use nanoseg_graph::{
     Built, DnsEvidence, Graph, GraphOptions, IsolationOptions, Learning, OpenDirections,
     PublicEntryChoice, Requirement, ServiceEnforcements, Vantage, build, estimate, public_entries,
     public_entry_findings, requirements,
 };
-use crate::inventory::{Inventory, WorkloadId};
-use crate::net::{Direction, Timestamp};
-use crate::plugin::ClusterPlugin;
-use crate::policy::{Synthesis, SynthesisOptions, open_entry_requirements, synthesise};
-use crate::report::UnattributedEdge;
-use crate::risk::Weakness;
-use isolated_already::note_isolated_already;
-use k8s_openapi::api::networking::v1::NetworkPolicy;
+use nanoseg_inventory::{Inventory, WorkloadId};
+use nanoseg_net::{Direction, Timestamp};
+use nanoseg_plugin::ClusterPlugin;
+use nanoseg_policy::{Synthesis, SynthesisOptions, open_entry_requirements, synthesise};
+use nanoseg_report::UnattributedEdge;
+use nanoseg_risk::Weakness;
 use std::collections::{BTreeMap, BTreeSet};
 use view::unattributed;
 use written::Written;

@@ -1,9 +1,9 @@
 //! Updates against full builds.
 
 use super::*;
-use crate::flow::{Instance, Observations, Opening, Source, Verdict};
-use crate::graph::testing::{START, cluster, record, seen, udp};
-use crate::graph::{EdgeKey, Lesson, Peer};
+use nanoseg_flow::{Instance, Observations, Opening, Source, Verdict};
+use nanoseg_graph::testing::{START, cluster, record, seen, udp};
+use nanoseg_graph::{EdgeKey, Lesson, Peer};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -35,7 +35,7 @@ impl Agent {
 }
 
 /// The parts of edges that an update must know at once.
-fn lessons(edges: impl IntoIterator<Item = (EdgeKey, crate::graph::Edge)>) -> Lessons {
+fn lessons(edges: impl IntoIterator<Item = (EdgeKey, nanoseg_graph::Edge)>) -> Lessons {
     let edges = edges.into_iter();
     edges
         .map(|(key, edge)| (key, (edge.lesson, edge.services, edge.inferred)))
@@ -290,7 +290,7 @@ fn an_update_at_the_scale_of_a_large_cluster() {
         )
     });
     let text = objects.collect::<Vec<_>>().join("\n---\n");
-    let inventory = Arc::new(crate::inventory::testing::inventory(&text).0);
+    let inventory = Arc::new(nanoseg_inventory::testing::inventory(&text).0);
     assert_eq!(inventory.workloads.len(), 1000);
     let call = |client: usize, server: usize, port: u16, at: i64| {
         let first = Timestamp::from_secs(START + at);
@@ -299,7 +299,7 @@ fn an_update_at_the_scale_of_a_large_cluster() {
         FlowRecord {
             first,
             last: first,
-            windows: crate::flow::ActivityWindows::at(first),
+            windows: nanoseg_flow::ActivityWindows::at(first),
             ..seen
         }
     };

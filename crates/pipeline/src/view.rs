@@ -1,10 +1,10 @@
 //! What was in view and what has no name, as figures of a run.
 
-use crate::flow::Verdict;
-use crate::graph::{Graph, Peer, Vantage};
-use crate::inventory::{Inventory, WorkloadId};
-use crate::net::{Direction, Timestamp};
-use crate::report::UnattributedEdge;
+use nanoseg_flow::Verdict;
+use nanoseg_graph::{Graph, Peer, Vantage};
+use nanoseg_inventory::{Inventory, WorkloadId};
+use nanoseg_net::{Direction, Timestamp};
+use nanoseg_report::UnattributedEdge;
 
 /// How much of the workloads in scope was in view.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

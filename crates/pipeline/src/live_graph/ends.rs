@@ -1,6 +1,6 @@
 //! An index of the records between addresses, and of the records that may be the other side of a translation.
 
-use crate::flow::{FlowRecord, Observer};
+use nanoseg_flow::{FlowRecord, Observer};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -2,15 +2,15 @@
 //! (rule: baseline-blocks-nothing-observed).
 
 use super::written;
-use crate::evaluate::{EvaluateError, Managed, PolicySets, Proof, prove_each_way};
-use crate::flow::FlowResult;
-use crate::graph::{
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use nanoseg_evaluate::{EvaluateError, Managed, PolicySets, Proof, prove_each_way};
+use nanoseg_flow::FlowResult;
+use nanoseg_graph::{
     Built, DnsEvidence, Graph, GraphOptions, ServiceEnforcements, build, requirements,
 };
-use crate::inventory::Inventory;
-use crate::policy::{Baseline, BaselineOptions, baseline, render_kustomization};
-use crate::policy_kinds::OtherKindPolicy;
-use k8s_openapi::api::networking::v1::NetworkPolicy;
+use nanoseg_inventory::Inventory;
+use nanoseg_policy::{Baseline, BaselineOptions, baseline, render_kustomization};
+use nanoseg_policy_kinds::OtherKindPolicy;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 

@@ -1,15 +1,17 @@
 //! The results of a run as the report's plain data. Figures are copied, never computed again.
 
 use super::{Generated, View};
-use crate::evaluate::{Blocked, Excess, Span};
-use crate::finding::{Code, Finding, Rule};
-use crate::flow::Verdict;
-use crate::graph::{Edge, Estimate, Learning, Lesson, OpenReason, Peer};
-use crate::inventory::WorkloadId;
-use crate::net::{ConnectionSet, Direction, Timestamp};
-use crate::policy::{RuleOrigin, WorkloadPolicy, file_name};
-use crate::report::words::{large, saturated};
-use crate::report::{self, Connection, GraphDocument, Inputs, PolicyReport, RuleReport, RunReport};
+use nanoseg_evaluate::{Blocked, Excess, Span};
+use nanoseg_finding::{Code, Finding, Rule};
+use nanoseg_flow::Verdict;
+use nanoseg_graph::{Edge, Estimate, Learning, Lesson, OpenReason, Peer};
+use nanoseg_inventory::WorkloadId;
+use nanoseg_net::{ConnectionSet, Direction, Timestamp};
+use nanoseg_policy::{RuleOrigin, WorkloadPolicy, file_name};
+use nanoseg_report::words::{large, saturated};
+use nanoseg_report::{
+    self as report, Connection, GraphDocument, Inputs, PolicyReport, RuleReport, RunReport,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the report has beside the results of the run.

@@ -1,9 +1,9 @@
 //! Memory that does not grow with time (rule: bounded-memory, folding-holds-up-nobody).
 
 use super::*;
-use crate::flow::{Instance, Observations, Source, Verdict};
-use crate::graph::testing::{START, cluster, record};
-use crate::graph::{EdgeKey, Lesson};
+use nanoseg_flow::{Instance, Observations, Source, Verdict};
+use nanoseg_graph::testing::{START, cluster, record};
+use nanoseg_graph::{EdgeKey, Lesson};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_secs(START + seconds)

@@ -5,20 +5,20 @@ mod scope;
 
 use super::report::learning_report;
 use super::verify::{Judged, judge};
-use crate::evaluate::EvaluateError;
-use crate::finding::Finding;
-use crate::graph::{Edge, Graph, Peer, ServiceEnforcements, estimate};
-use crate::inventory::{Inventory, WorkloadId};
-use crate::net::Timestamp;
-use crate::probe::{Results, digests};
-use crate::record::{ActionKind, Keeping};
-use crate::report::LearningDocument;
-use crate::report::evidence::{
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use lines::{answers, edge_lines, figures, workload_lines};
+use nanoseg_evaluate::EvaluateError;
+use nanoseg_finding::Finding;
+use nanoseg_graph::{Edge, Graph, Peer, ServiceEnforcements, estimate};
+use nanoseg_inventory::{Inventory, WorkloadId};
+use nanoseg_net::Timestamp;
+use nanoseg_probe::{Results, digests};
+use nanoseg_record::{ActionKind, Keeping};
+use nanoseg_report::LearningDocument;
+use nanoseg_report::evidence::{
     Approval, Asked, BrokenGlass, Event, Evidence, Framework, HourLine, LearningLines, Period,
     RecordHead, Source, Tested, Timeline, ViolationLine, answer, broken_glass, timeline,
 };
-use k8s_openapi::api::networking::v1::NetworkPolicy;
-use lines::{answers, edge_lines, figures, workload_lines};
 use scope::Scope;
 use std::collections::BTreeMap;
 

@@ -1,12 +1,12 @@
 //! Generated policies as they are written, for the proof: in the dialect of each, and with what names were looked up as
 //! (rule: same-requirements-in-each-dialect).
 
-use crate::evaluate::PolicyRef;
-use crate::graph::{DnsEvidence, End, Requirement};
-use crate::inventory::{Inventory, OtherKinds, is_ours};
-use crate::policy::Synthesis;
-use crate::policy_kinds::OtherKindPolicy;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use nanoseg_evaluate::PolicyRef;
+use nanoseg_graph::{DnsEvidence, End, Requirement};
+use nanoseg_inventory::{Inventory, OtherKinds, is_ours};
+use nanoseg_policy::Synthesis;
+use nanoseg_policy_kinds::OtherKindPolicy;
 use std::borrow::Cow;
 use std::sync::Arc;
 

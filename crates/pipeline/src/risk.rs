@@ -1,12 +1,14 @@
 //! Risks of workloads beside their traffic: exposure and vulnerabilities given what policies allow, images and
 //! privileges.
 
-use crate::evaluate::{Evaluation, Reach};
-use crate::finding::Finding;
-use crate::graph::Graph;
-use crate::inventory::{Inventory, WorkloadId};
-use crate::net::Direction;
-use crate::risk::{self, Approved, Exposure, Vulnerabilities, Weakness, exposed, weaknesses};
+use nanoseg_evaluate::{Evaluation, Reach};
+use nanoseg_finding::Finding;
+use nanoseg_graph::Graph;
+use nanoseg_inventory::{Inventory, WorkloadId};
+use nanoseg_net::Direction;
+use nanoseg_risk::{
+    self as risk, Approved, Exposure, Vulnerabilities, Weakness, exposed, weaknesses,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Approved images and vulnerability scans, as the operator gave them.

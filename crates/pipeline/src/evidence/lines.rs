@@ -1,15 +1,15 @@
 //! The rows of a report: workloads, edges, figures.
 
 use super::Done;
-use crate::evaluate::{Evaluation, RuleRef, RuleUse};
-use crate::graph::{Edge, Graph, Peer};
-use crate::inventory::WorkloadId;
-use crate::net::{Direction, Protocol};
-use crate::record::ActionKind;
-use crate::report::evidence::{
+use nanoseg_evaluate::{Evaluation, RuleRef, RuleUse};
+use nanoseg_graph::{Edge, Graph, Peer};
+use nanoseg_inventory::WorkloadId;
+use nanoseg_net::{Direction, Protocol};
+use nanoseg_record::ActionKind;
+use nanoseg_report::evidence::{
     Approval, EdgeLine, Figures, LearningLines, RuleApproval, ViolationLine, WorkloadLine,
 };
-use crate::report::graph::{EdgeDocument, GraphDocument, id};
+use nanoseg_report::graph::{EdgeDocument, GraphDocument, id};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The isolation of each workload: it is isolated if all its pods are.

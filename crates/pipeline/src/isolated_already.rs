@@ -1,10 +1,10 @@
 //! Open directions that policies of others isolate already (rule: existing-policies-add-up).
 
-use crate::evaluate::{EvaluateError, Evaluation, HostNetwork};
-use crate::graph::{End, OpenDirections, Requirement};
-use crate::inventory::{Inventory, WorkloadId};
-use crate::net::Direction;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use nanoseg_evaluate::{EvaluateError, Evaluation, HostNetwork};
+use nanoseg_graph::{End, OpenDirections, Requirement};
+use nanoseg_inventory::{Inventory, WorkloadId};
+use nanoseg_net::Direction;
 use std::collections::BTreeSet;
 
 /// Notes in `open` which directions with observed traffic the policies in `existing` isolate for every pod of the
