@@ -2,6 +2,13 @@
 //! inventory in; graph, policies, proof and report out. Nothing here decides a rule; it only calls the rooms in order.
 
 #![cfg_attr(
+    not(feature = "evidence"),
+    allow(
+        dead_code,
+        reason = "some of it is used by the reports that are left out"
+    )
+)]
+#![cfg_attr(
     test,
     allow(
         clippy::disallowed_macros,
