@@ -135,6 +135,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         objects,
         policies,
         namespace,
+        ..
     } = sources.read(&Stderr::new())?;
     let (mut inventory, _) = Inventory::build(&objects, OwnerRule::Infer);
     inventory.take_network_plugin(args.network_plugin.profile());

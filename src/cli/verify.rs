@@ -88,7 +88,8 @@ Examples:
   The same as findings at the lines of the policies:
     nanoseg verify --capture caps/ --cluster cluster.yaml --policies k8s/ -o sarif > nanoseg.sarif
 
-Exit codes: 0 no observed connection would be blocked; 1 some would; 2 an error.";
+Exit codes: 0 no observed connection would be blocked; 1 some would, or policies are in force that
+are not judged; 2 an error.";
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -99,7 +100,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let traffic = |objects: &_| read_traffic(&source, objects, &notices);
     let (
         EffectivePolicies {
-            objects, policies, ..
+            objects,
+            policies,
+            is_all_judged,
+            ..
         },
         read,
     ) = sources.read_beside(&notices, traffic)?;
@@ -145,7 +149,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             terminal::print(&render(&verdict, most, style))?;
         }
     }
-    let is_sound = verdict.would_block.is_empty();
+    // A policy that is not judged may block what the others allow.
+    let is_sound = verdict.would_block.is_empty() && is_all_judged;
     super::leak((inventory, policies, built, verdict, read.flows));
     Ok(if is_sound {
         ExitCode::SUCCESS

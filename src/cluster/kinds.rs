@@ -3,7 +3,7 @@
 use crate::inventory::kubernetes::{ConfigMap, FromJson, Json, ListedNode, drop_last_applied};
 use crate::inventory::{ImageScan, ObjectRemark, Objects, OtherPolicy, SnapshotGap};
 use crate::net::Timestamp;
-use crate::policy_kinds::{OtherKind, OtherKindPolicy};
+use crate::policy_kinds::{LimitKind, OtherKind, OtherKindPolicy};
 use k8s_openapi::Metadata;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -157,7 +157,9 @@ pub fn other_kind(
             let limits = read.policy.limits();
             let fields: Vec<String> = limits.iter().map(ToString::to_string).collect();
             if !fields.is_empty() {
-                objects.not_judged.push(not_judged(fields).partly());
+                let mut kinds = limits.iter().map(|limit| limit.kind);
+                let is_known = kinds.all(|kind| kind != LimitKind::NotJudged);
+                objects.not_judged.push(not_judged(fields).partly(is_known));
             }
             objects.other_kinds.push(read.policy);
             Typed::Read

@@ -27,7 +27,9 @@ pub use snapshot::{
     list_page, write_document, write_list,
 };
 pub use tokens::{Agent, ReviewSettings, SigningKeys, TokenRefusal, TokenReviewer, signing_keys};
-pub use watches::{INVENTORY, Kind, Malformed, Stale, WatchSettings, Watches, typed_parts};
+pub use watches::{
+    INVENTORY, Kind, Malformed, Stale, WatchSettings, Watches, plugin_config_maps, typed_parts,
+};
 pub use writes::{
     ConfigMapData, Fence, Outcome, Refused, WriteCounts, WriteError, Writer, Written,
 };

@@ -65,7 +65,12 @@ impl fmt::Display for Notice {
             ),
             Notice::NotJudged(policy) => {
                 let fields = policy.fields_text();
-                write!(f, "not judged: {policy} in {}{fields}", policy.file)
+                let how = if policy.is_known_at_layer4 {
+                    "judged in part"
+                } else {
+                    "not judged"
+                };
+                write!(f, "{how}: {policy} in {}{fields}", policy.file)
             }
             Notice::MoreNotJudged(more) => write!(f, "not judged: {more} more policies"),
             Notice::SomeNotJudged => {

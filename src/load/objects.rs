@@ -3,7 +3,7 @@
 use super::api_error::ApiError;
 use super::error::LoadError;
 use super::notice::{Notice, NoticeSink};
-use crate::cluster::live::{list_other_kinds, list_page, typed_parts};
+use crate::cluster::live::{list_other_kinds, list_page, plugin_config_maps, typed_parts};
 use crate::inventory::kubernetes::FromJson;
 use crate::inventory::{ImageScan, ObjectRemark, Objects};
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
@@ -53,7 +53,17 @@ pub async fn list_objects(client: &Client, notices: &dyn NoticeSink) -> Result<O
             message: one.reason.clone(),
         });
     }
+    let config_maps = plugin_config_maps(client).await.unwrap_or_else(|why| {
+        notices.report(Notice::MayNotList {
+            plural: "configmaps".to_owned(),
+            message: format!(
+                "{why}; the options of the network plugin are not known, and its defaults count"
+            ),
+        });
+        Vec::new()
+    });
     Ok(Objects {
+        config_maps,
         remarks: remarks.unwrap_or_else(PoisonError::into_inner),
         other_kinds: others.other_kinds,
         not_judged: others.not_judged,

@@ -32,6 +32,8 @@ pub struct EffectivePolicies {
     /// Without NetworkPolicies.
     pub objects: Objects,
     pub policies: Vec<NetworkPolicy>,
+    /// It is known of all policies in force what they open and close.
+    pub is_all_judged: bool,
     /// The namespace of the context; `default` for a snapshot.
     pub namespace: String,
 }
@@ -57,11 +59,12 @@ impl PolicySource {
         let (mut objects, namespace) = read_objects(&self.cluster, &self.connect, notices)?;
         let present = std::mem::take(&mut objects.network_policies);
         let policies = || match self.policies.as_slice() {
-            [] => Ok((latest(present), Vec::new())),
+            [] => Ok((latest(present), Vec::new(), true)),
             paths => {
                 let read = read_files(paths, notices)?;
+                let is_all_judged = is_all_judged(&read);
                 let policies = applied_over(present, latest(read.network_policies));
-                Ok((policies, read.other_kinds))
+                Ok((policies, read.other_kinds, is_all_judged))
             }
         };
         let (policies, done) = std::thread::scope(|scope| {
@@ -73,14 +76,16 @@ impl PolicySource {
                 done,
             )
         });
-        let policies: Result<(Vec<NetworkPolicy>, Vec<OtherKindPolicy>), LoadError> = policies;
-        let (policies, others) = policies?;
+        let policies: Result<(Vec<NetworkPolicy>, Vec<OtherKindPolicy>, bool), LoadError> =
+            policies;
+        let (policies, others, of_files) = policies?;
         if !self.policies.is_empty() {
             let present = std::mem::take(&mut objects.other_kinds);
             objects.other_kinds = others_applied_over(present, others);
         }
         let effective = EffectivePolicies {
             policies,
+            is_all_judged: of_files && is_all_judged(&objects),
             objects,
             namespace,
         };
@@ -108,6 +113,12 @@ impl PolicySource {
     pub fn invalid(&self, error: EvaluateError) -> LoadError {
         invalid_policy(error, &self.files())
     }
+}
+
+/// Returns true if it is known of all policies of other kinds what they open and close.
+fn is_all_judged(objects: &Objects) -> bool {
+    let mut policies = objects.not_judged.iter();
+    objects.unlisted.is_empty() && policies.all(|policy| policy.is_known_at_layer4)
 }
 
 /// The objects of snapshots, or of the cluster if there is no snapshot, and the default namespace.

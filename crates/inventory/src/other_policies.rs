@@ -18,6 +18,9 @@ pub struct OtherPolicy {
     pub fields: Vec<String>,
     /// All but `fields` is judged.
     pub is_partly_judged: bool,
+    /// What it opens and closes is known by address, port and protocol: beyond that only requests, or names that were not
+    /// looked up, decide.
+    pub is_known_at_layer4: bool,
     /// Its content, to compare two of them.
     content: Value,
 }
@@ -152,6 +155,7 @@ impl OtherPolicy {
             file: String::new(),
             fields,
             is_partly_judged: false,
+            is_known_at_layer4: false,
             content: ["spec", "specs"]
                 .map(|field| object.get(field).cloned().unwrap_or_default())
                 .into_iter()
@@ -173,11 +177,12 @@ impl fmt::Display for OtherPolicy {
 }
 
 impl OtherPolicy {
-    /// The same, of which all but the fields is judged.
+    /// The same, of which all but the fields is judged; `is_known_at_layer4`: see the field.
     #[must_use]
-    pub fn partly(self) -> OtherPolicy {
+    pub fn partly(self, is_known_at_layer4: bool) -> OtherPolicy {
         OtherPolicy {
             is_partly_judged: true,
+            is_known_at_layer4,
             ..self
         }
     }

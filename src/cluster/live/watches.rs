@@ -28,6 +28,7 @@ mod settings;
 mod store;
 mod trim;
 
+pub use configuration::plugin_config_maps;
 pub use freshness::Stale;
 pub use ingest::typed_parts;
 pub use kinds::{INVENTORY, Kind};

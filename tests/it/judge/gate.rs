@@ -281,3 +281,40 @@ fn the_first_and_the_last_policy_of_a_repository_can_be_compared() {
     assert_eq!(nowhere.code, Some(2));
     assert!(nowhere.stderr.contains("nowhere"), "{}", nowhere.stderr);
 }
+
+#[test]
+fn verify_does_not_pass_where_it_is_not_known_what_a_policy_opens_and_closes() {
+    let files = gate();
+    let flow = r#"{"client": "203.0.113.7", "server": "203.0.113.8", "port": 80, "protocol": "TCP", "time": "2026-03-02T10:00:00Z", "connections": 1}"#;
+    fs::write(files.path().join("flows.jsonl"), format!("{flow}\n")).expect("a file");
+    let names = "
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: names, namespace: shop}
+spec: {endpointSelector: {matchLabels: {app: none}}, egress: [{toFQDNs: [{matchName: a.example}]}]}
+";
+    fs::write(
+        files.path().join("names.yaml"),
+        format!("{NARROW}---{names}"),
+    )
+    .expect("a file");
+    let verify = |policies: &str| {
+        let inputs = ["verify", "--flows", "flows.jsonl", "--cluster", "pods.yaml"];
+        run(
+            files.path(),
+            &[&inputs[..], &["--policies", policies]].concat(),
+        )
+    };
+    assert_eq!(verify("narrow.yaml").code, Some(0));
+    let unknown = verify("cilium.yaml");
+    assert_eq!(unknown.code, Some(1), "{}", unknown.stderr);
+    assert!(
+        unknown
+            .stderr
+            .contains("not judged: CiliumNetworkPolicy shop/all")
+    );
+    let in_part = verify("names.yaml");
+    assert_eq!(in_part.code, Some(0), "{}", in_part.stderr);
+    let said = "judged in part: CiliumNetworkPolicy shop/names";
+    assert!(in_part.stderr.contains(said), "{}", in_part.stderr);
+}

@@ -2,6 +2,7 @@
 //! who may list ConfigMaps may read all of them.
 
 use super::cache::Cache;
+use crate::cluster::live::connect::describe;
 use crate::inventory::kubernetes::{ConfigMap, FromJson, Json};
 use kube::Client;
 use std::sync::Arc;
@@ -18,30 +19,37 @@ const NAMESPACE: &str = "kube-system";
 /// the plugin's defaults count.
 pub async fn follow(client: Client, cache: Arc<Cache>) {
     loop {
-        if let Some(maps) = read_all(&client).await {
+        if let Ok(maps) = plugin_config_maps(&client).await {
             cache.take_config_maps(maps);
         }
         tokio::time::sleep(EVERY).await;
     }
 }
 
-/// Returns those that are there; `None` if an answer is missing.
-async fn read_all(client: &Client) -> Option<Vec<ConfigMap>> {
+/// Returns those ConfigMaps of network plugins that are there.
+///
+/// # Errors
+/// Why one cannot be read: whether it is there is not known then.
+pub async fn plugin_config_maps(client: &Client) -> Result<Vec<ConfigMap>, String> {
     let mut maps = Vec::new();
     for name in ConfigMap::NAMES {
-        maps.extend(read(client, name).await?);
+        let map = read(client, name).await;
+        maps.extend(map.map_err(|why| format!("ConfigMap {NAMESPACE}/{name}: {why}"))?);
     }
-    Some(maps)
+    Ok(maps)
 }
 
-/// Returns the ConfigMap, or `Some(None)` if there is none.
-async fn read(client: &Client, name: &str) -> Option<Option<ConfigMap>> {
+/// Returns the ConfigMap; `None`: there is none.
+async fn read(client: &Client, name: &str) -> Result<Option<ConfigMap>, String> {
     let path = format!("/api/v1/namespaces/{NAMESPACE}/configmaps/{name}");
-    let request = axum::http::Request::get(path).body(Vec::new()).ok()?;
+    let request = axum::http::Request::get(path).body(Vec::new());
+    let request = request.map_err(|error| error.to_string())?;
     let answer = tokio::time::timeout(LIMIT, client.request_text(request)).await;
-    match answer.ok()? {
-        Ok(text) => ConfigMap::from_json(Json::Text(&text)).ok().map(Some),
-        Err(kube::Error::Api(status)) if status.code == 404 => Some(None),
-        Err(_) => None,
+    match answer.map_err(|_| format!("no answer in {} s", LIMIT.as_secs()))? {
+        Ok(text) => ConfigMap::from_json(Json::Text(&text))
+            .map(Some)
+            .map_err(|error| error.to_string()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+        Err(error) => Err(describe(&error)),
     }
 }
