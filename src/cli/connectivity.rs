@@ -1,7 +1,7 @@
 //! `nanoseg connectivity`: the connections that a set of manifests allows.
 
 use super::access::AccessArgs;
-use super::network_plugin::note_not_enforced;
+use super::network_plugin::{PluginArg, note_not_enforced};
 use super::notices::Stderr;
 use crate::evaluate::{Connectivity, ConnectivityLine, HostNetwork, connectivity};
 use crate::inventory::{Inventory, OwnerRule};
@@ -53,6 +53,9 @@ pub struct ConnectivityArgs {
     /// How to treat pods that use their node's network
     #[arg(long, value_enum, default_value_t = HostNetworkArg::LikePods)]
     pub host_network: HostNetworkArg,
+
+    #[command(flatten)]
+    pub plugin: PluginArg,
 }
 
 /// How connectivity is printed.
@@ -71,7 +74,7 @@ pub enum Output {
 /// How pods with hostNetwork are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum HostNetworkArg {
-    /// As ordinary pods that policies select, as other tools that read manifests do
+    /// As ordinary pods that policies select, as other tools that read manifests do; no network plugin counts
     LikePods,
     /// As network plugins do: no policy selects them, and they are their node's addresses
     Exact,
@@ -90,10 +93,17 @@ pub fn run(args: &ConnectivityArgs) -> anyhow::Result<ExitCode> {
         HostNetworkArg::LikePods => HostNetwork::LikePods,
         HostNetworkArg::Exact => HostNetwork::Exact,
     };
-    let (inventory, _) = Inventory::build(&objects, OwnerRule::Literal);
+    let (mut inventory, _) = Inventory::build(&objects, OwnerRule::Literal);
+    inventory.take_network_plugin(args.plugin.profile());
     let policies = current(&objects);
     note_pod_blocks(&policies, &inventory, &notices);
-    note_not_enforced(&inventory);
+    match host_network {
+        HostNetwork::Exact => note_not_enforced(&inventory),
+        HostNetwork::LikePods if args.plugin.profile().is_some() => {
+            eprintln!("note: the network plugin counts with --host-network exact only");
+        }
+        HostNetwork::LikePods => {}
+    }
     let found = connectivity(&inventory, &policies, host_network)?;
     print_notes(&inventory, &found, host_network);
     let text = render(&found, args.output)?;

@@ -3,6 +3,7 @@
 mod idle;
 
 use super::access::AccessArgs;
+use super::network_plugin::PluginArg;
 use super::notices::Stderr;
 use super::style::Style;
 use super::{exit, terminal};
@@ -48,6 +49,8 @@ pub struct Args {
     cluster: Vec<PathBuf>,
     #[command(flatten)]
     access: AccessArgs,
+    #[command(flatten)]
+    plugin: PluginArg,
     /// What makes the exit code 1.
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = FailOn::Opened)]
     fail_on: FailOn,
@@ -103,7 +106,7 @@ Exit codes: 0 no difference that --fail-on names; 1 some; 2 an error.";
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let PolicySets {
-        inventory,
+        mut inventory,
         before,
         after,
         others,
@@ -115,6 +118,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         &args.access.settings(),
         &Stderr::new(),
     )?;
+    inventory.take_network_plugin(args.plugin.profile());
     anyhow::ensure!(
         !inventory.pods.is_empty(),
         "no pods or workloads to judge the policies over; give a snapshot with --cluster"

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 /// Which network plugin enforces the policies.
 #[derive(Debug, Clone, Copy, clap::Args)]
-pub struct NetworkPluginArgs {
+pub struct PluginArg {
     /// The network plugin, where the cluster's objects do not show it or show another one, with its options:
     /// cilium,policy-cidr-match-mode=nodes (all: docs/plugins.md).
     #[arg(
@@ -17,6 +17,20 @@ pub struct NetworkPluginArgs {
         value_parser = profile
     )]
     network_plugin: Option<Profile>,
+}
+
+impl PluginArg {
+    /// The plugin that was named.
+    pub fn profile(self) -> Option<Profile> {
+        self.network_plugin
+    }
+}
+
+/// The same, and where it checks traffic to Services.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct NetworkPluginArgs {
+    #[command(flatten)]
+    plugin: PluginArg,
     /// Where the network plugin checks traffic to a Service, if not as its profile says.
     #[arg(long, env = "NANOSEG_SERVICE_ENFORCEMENT", value_enum)]
     service_enforcement: Option<Enforcement>,
@@ -37,7 +51,7 @@ enum Enforcement {
 impl NetworkPluginArgs {
     /// The plugin that was named.
     pub fn profile(self) -> Option<Profile> {
-        self.network_plugin
+        self.plugin.profile()
     }
 
     /// On which ports connections through Services are checked, if it was said.

@@ -170,6 +170,55 @@ fn on_cilium_what_needs_a_node_stays_open_unless_ip_blocks_match_nodes() {
 }
 
 #[test]
+fn what_policies_allow_and_what_a_change_closes_is_judged_by_the_plugin_that_is_named() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let write = |name: &str, text: &str| {
+        fs::write(folder.path().join(name), text).expect("a file");
+    };
+    let policy = |egress: &str| {
+        format!(
+            "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: api, namespace: shop}}\n\
+             spec: {{podSelector: {{matchLabels: {{app: api}}}}, policyTypes: [Egress], egress: [{egress}]}}\n"
+        )
+    };
+    write("cluster.yaml", CLUSTER);
+    let to_api_server = "{to: [{ipBlock: {cidr: 192.168.0.10/32}}], ports: [{port: 6443}]}";
+    write("before.yaml", &policy(to_api_server));
+    write("after.yaml", &policy(""));
+    let run = |arguments: &[&str], plugin: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_nanoseg"))
+            .current_dir(folder.path())
+            .args(arguments)
+            .args(plugin)
+            .output()
+            .expect("nanoseg runs");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code(), text.contains("192.168.0.10"))
+    };
+    let allowed = [
+        "connectivity",
+        "cluster.yaml",
+        "before.yaml",
+        "--host-network",
+        "exact",
+    ];
+    let changed = [
+        "diff",
+        "before.yaml",
+        "after.yaml",
+        "--cluster",
+        "cluster.yaml",
+        "--fail-on",
+        "any",
+    ];
+    let cilium = ["--network-plugin", "cilium"];
+    assert_eq!(run(&allowed, &[]), (Some(0), true));
+    assert_eq!(run(&allowed, &cilium), (Some(0), false));
+    assert_eq!(run(&changed, &[]), (Some(1), true));
+    assert_eq!(run(&changed, &cilium), (Some(0), false));
+}
+
+#[test]
 fn where_nothing_enforces_policies_it_is_an_error_and_everything_is_excess() {
     let Made {
         code,
