@@ -19,6 +19,7 @@
 )]
 
 mod baseline;
+mod deviations;
 #[cfg(feature = "evidence")]
 pub mod evidence;
 mod files;

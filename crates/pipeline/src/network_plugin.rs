@@ -1,6 +1,7 @@
 //! What the cluster's network plugin does otherwise than the policies expect, as findings
 //! (rule: plugin-is-part-of-the-model).
 
+use super::deviations::deviation_findings;
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use nanoseg_finding::{Code, Finding};
@@ -41,6 +42,7 @@ pub fn network_plugin_findings(inventory: &Inventory, existing: &[NetworkPolicy]
         let finding = Finding::new(Code::RuleNotHonoured, name(policy), message);
         Some(finding.with_samples(problems))
     }));
+    findings.extend(deviation_findings(inventory));
     findings
 }
 
