@@ -67,14 +67,11 @@ fn opens(action: AdminAction) -> bool {
 fn asks_for_no_label(peer: &AdminPeer) -> bool {
     let asks = |selector: &LabelSelector| {
         let has_labels = selector.match_labels.iter().flatten().next().is_some();
-        let mut expressions = selector.match_expressions.iter().flatten();
+        let expressions = selector.match_expressions.as_deref().unwrap_or_default();
         let absent = |operator: &str| matches!(operator, "NotIn" | "DoesNotExist");
-        let mut any = false;
-        let only_absent = expressions.all(|one| {
-            any = true;
-            absent(&one.operator)
-        });
-        !has_labels && any && only_absent
+        !has_labels
+            && !expressions.is_empty()
+            && expressions.iter().all(|one| absent(&one.operator))
     };
     peer.namespaces.as_ref().is_some_and(asks)
 }
