@@ -26,6 +26,20 @@ struct AdminRule<'a> {
     ports: PortList,
 }
 
+/// The rules of one list, each with its field.
+fn numbered<'a>(
+    list: &str,
+    rules: impl Iterator<Item = (AdminAction, &'a [AdminPeer], PortList)>,
+) -> Vec<AdminRule<'a>> {
+    let rule = |(index, (action, peers, ports))| AdminRule {
+        field: format!("{list}[{index}]"),
+        action,
+        peers,
+        ports,
+    };
+    rules.enumerate().map(rule).collect()
+}
+
 pub(super) fn note_cluster_keys<'a>(policy: &'a ClusterNetworkPolicy, keys: &mut PodKeys<'a>) {
     let spec = &policy.spec;
     note_subject(&spec.subject, keys);
@@ -59,43 +73,36 @@ fn note_peer<'a>(peer: &'a AdminPeer, found: &mut PodKeys<'a>) {
 impl Resolver<'_> {
     pub(super) fn cluster(&mut self, policy: &ClusterNetworkPolicy, head: &Head) -> Policy {
         let spec = &policy.spec;
-        let ingress = spec.ingress.iter().flatten().enumerate();
-        let ingress = ingress.map(|(index, rule)| AdminRule {
-            field: format!("spec.ingress[{index}]"),
-            action: rule.action,
-            peers: &rule.from,
-            ports: of_protocols(rule.protocols.as_deref()),
+        let ingress = spec.ingress.iter().flatten();
+        let ingress = ingress.map(|rule| {
+            (
+                rule.action,
+                &*rule.from,
+                of_protocols(rule.protocols.as_deref()),
+            )
         });
-        let ingress: Vec<AdminRule<'_>> = ingress.collect();
-        let egress = spec.egress.iter().flatten().enumerate();
-        let egress = egress.map(|(index, rule)| AdminRule {
-            field: format!("spec.egress[{index}]"),
-            action: rule.action,
-            peers: &rule.to,
-            ports: of_protocols(rule.protocols.as_deref()),
+        let ingress = numbered("spec.ingress", ingress);
+        let egress = spec.egress.iter().flatten();
+        let egress = egress.map(|rule| {
+            (
+                rule.action,
+                &*rule.to,
+                of_protocols(rule.protocols.as_deref()),
+            )
         });
-        let egress: Vec<AdminRule<'_>> = egress.collect();
+        let egress = numbered("spec.egress", egress);
         self.of_admin(head, &spec.subject, ingress, egress)
     }
 
     pub(super) fn admin(&mut self, policy: &AdminNetworkPolicy, head: &Head) -> Policy {
         let spec = &policy.spec;
-        let ingress = spec.ingress.iter().flatten().enumerate();
-        let ingress = ingress.map(|(index, rule)| AdminRule {
-            field: format!("spec.ingress[{index}]"),
-            action: rule.action,
-            peers: &rule.from,
-            ports: of_ports(rule.ports.as_deref()),
-        });
-        let ingress: Vec<AdminRule<'_>> = ingress.collect();
-        let egress = spec.egress.iter().flatten().enumerate();
-        let egress = egress.map(|(index, rule)| AdminRule {
-            field: format!("spec.egress[{index}]"),
-            action: rule.action,
-            peers: &rule.to,
-            ports: of_ports(rule.ports.as_deref()),
-        });
-        let egress: Vec<AdminRule<'_>> = egress.collect();
+        let ingress = spec.ingress.iter().flatten();
+        let ingress =
+            ingress.map(|rule| (rule.action, &*rule.from, of_ports(rule.ports.as_deref())));
+        let ingress = numbered("spec.ingress", ingress);
+        let egress = spec.egress.iter().flatten();
+        let egress = egress.map(|rule| (rule.action, &*rule.to, of_ports(rule.ports.as_deref())));
+        let egress = numbered("spec.egress", egress);
         self.of_admin(head, &spec.subject, ingress, egress)
     }
 

@@ -150,18 +150,7 @@ impl FlowLogReader {
 
     /// Adds the records of Hubble's events so far to the other records.
     fn collect(&mut self) {
-        let (records, scans, losses) = self.collector.take();
-        let records = records.into_iter().map(|r| (Source::Hubble, r)).collect();
-        let (names, names_lost) = self.table.take_names();
-        let mut slice = Observations {
-            records,
-            scans,
-            names,
-            losses,
-            ..Observations::default()
-        };
-        slice.lose(Loss::NameDropped, names_lost);
-        slice.lose(Loss::ConnectionEvicted, self.table.take_evicted());
+        let slice = self.table.take(&mut self.collector);
         self.add(slice);
     }
 

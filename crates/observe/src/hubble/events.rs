@@ -3,7 +3,7 @@
 use super::flow::HubbleFlow;
 use super::table::{HubbleLimits, HubbleTable};
 use crate::Urgency;
-use nanoseg_flow::{Collector, CollectorLimits, Loss, Observations, Source};
+use nanoseg_flow::{Collector, CollectorLimits, Loss, Observations};
 use nanoseg_net::Timestamp;
 
 /// The connections of the events so far, and the records that are ready.
@@ -64,19 +64,7 @@ impl EventCollector {
 
     /// Removes and returns what was seen since the last call.
     pub fn take(&mut self) -> Observations {
-        let (records, scans, losses) = self.collector.take();
-        let records = records.into_iter().map(|r| (Source::Hubble, r)).collect();
-        let (names, names_lost) = self.table.take_names();
-        let mut slice = Observations {
-            records,
-            scans,
-            names,
-            losses,
-            ..Observations::default()
-        };
-        slice.lose(Loss::NameDropped, names_lost);
-        slice.lose(Loss::ConnectionEvicted, self.table.take_evicted());
-        slice
+        self.table.take(&mut self.collector)
     }
 
     /// Nothing more will come: reports what was held back as it is.

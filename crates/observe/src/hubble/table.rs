@@ -14,8 +14,8 @@
 use super::flow::{HubbleFlow, Layer4, PacketFate, ReplyFlag};
 use super::peer_labels::exactness;
 use nanoseg_flow::{
-    ActivityWindows, ConnectionReport, ConnectionSink, NameEntry, NameTable, NamedBy, Opening,
-    PeerLabel, PeerLabels, Verdict,
+    ActivityWindows, Collector, ConnectionReport, ConnectionSink, Loss, NameEntry, NameTable,
+    NamedBy, Observations, Opening, PeerLabel, PeerLabels, Source, Verdict,
 };
 use nanoseg_net::{Protocol, SECOND, Timestamp};
 use rustc_hash::FxHashMap;
@@ -210,6 +210,23 @@ impl HubbleTable {
     /// Returns and resets the number of connections that had to make room.
     pub fn take_evicted(&mut self) -> u64 {
         std::mem::take(&mut self.evicted)
+    }
+
+    /// Removes and returns what was seen: the records of `collector`, and what this table has beside them.
+    pub fn take(&mut self, collector: &mut Collector) -> Observations {
+        let (records, scans, losses) = collector.take();
+        let records = records.into_iter().map(|r| (Source::Hubble, r)).collect();
+        let (names, names_lost) = self.take_names();
+        let mut seen = Observations {
+            records,
+            scans,
+            names,
+            losses,
+            ..Observations::default()
+        };
+        seen.lose(Loss::NameDropped, names_lost);
+        seen.lose(Loss::ConnectionEvicted, self.take_evicted());
+        seen
     }
 
     /// Connections of which nothing but resets was seen.
